@@ -1,0 +1,1 @@
+"""The embedded OpenStack: a real cloud on this machine."""

@@ -1,0 +1,53 @@
+"""What can go wrong: one base, and a child where someone catches it or its exit status differs."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """How the program ends, for scripts."""
+
+    DONE = 0  # done, or nothing to do
+    FAILED = 1  # the cloud, a node or a file failed us
+    USAGE = 2  # the words of the command are off
+    UNVERIFIED = 3  # a check did not pass
+    INTERRUPTED = 130  # Ctrl-C, as shells report it (128 + SIGINT)
+
+
+class ClusterError(Exception):
+    """The problem, in the words of whoever had it, and what to do next."""
+
+    exit_status = ExitStatus.FAILED
+
+    def __init__(self, problem: str, next_step: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.problem, self.next_step) if part)
+
+
+class UsageError(ClusterError):
+    """The words of a command, or a file they name, cannot be taken."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class NotFound(ClusterError):
+    """Something named does not exist; the message lists what does."""
+
+
+class CloudError(ClusterError):
+    """A service of the cloud refused, failed or did not answer."""
+
+
+class NodeError(ClusterError):
+    """A node could not be reached or spoken to."""
+
+
+class VerificationFailed(ClusterError):
+    """The cluster is there, but not as it was said to be."""
+
+    exit_status = ExitStatus.UNVERIFIED

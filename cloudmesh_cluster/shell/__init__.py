@@ -1,0 +1,1 @@
+"""What a person meets: arguments, progress, tables, exit statuses."""

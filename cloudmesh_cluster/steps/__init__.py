@@ -1,0 +1,1 @@
+"""The verbs, each a list of short steps over model and doors."""

@@ -1,0 +1,55 @@
+"""The one place that waits: every wait has an end and names what it waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from cloudmesh_cluster.model.errors import ClusterError
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time as the steps know it, so that a test can bring its own."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class TimedOut(ClusterError):
+    """A wait came to its end before what it waited for."""
+
+
+def wait_for(
+    what: str,
+    probe: Callable[[], T | None],
+    *,
+    seconds: float,
+    clock: Clock,
+    every: float = 1.0,
+) -> T:
+    """The first answer of ``probe`` that is not None.
+
+    Raises TimedOut, naming ``what``, when ``seconds`` have passed without one.
+    """
+    end = clock.now() + seconds
+    while (answer := probe()) is None:
+        if clock.now() >= end:
+            raise TimedOut(f"{what}: not within {seconds:.0f} s")
+        clock.sleep(min(every, max(0.0, end - clock.now())))
+    return answer
