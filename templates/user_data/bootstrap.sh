@@ -1,0 +1,219 @@
+#!/bin/bash
+# First boot of a node: its identity, its report, the wait for the wiring, the role's scripts.
+# Heat fills the __words__; the same text serves every node of a role.
+set -u
+umask 077
+
+cluster='__cluster__'
+role='__role__'
+workers='__workers__'
+seconds=__deadline__
+deadline=$((SECONDS + seconds))
+public_key='__public_key__'
+ca_public_key='__ca_public_key__'
+user_key='__user_key__'
+scripts='__scripts__'
+
+state=/var/lib/cm-cluster
+logs=/var/log/cm-cluster
+mkdir -p "$state/status" "$state/scripts" "$logs"
+chmod 755 "$state" "$state/status" "$logs"
+exec </dev/null >>"$logs/bootstrap.log" 2>&1
+
+private_key() {
+  cat <<'PRIVATE'
+__private_key__
+PRIVATE
+}
+
+ca_private_key() {
+  cat <<'PRIVATE'
+__ca_private_key__
+PRIVATE
+}
+
+say() { printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"; }
+
+# What nodes are told about themselves; a domain that the cloud adds is no part of the name.
+name=$(hostname -s)
+alias=${name#"$cluster"-}
+
+# ---- reports: kept on the node, and signalled to Heat where Heat can be reached ----------
+
+signal() {
+  __signal__ --silent --show-error --fail --max-time 20 --data-binary "@$1" >/dev/null
+}
+
+# report PHASE EXIT REASON: in the background, so that a deaf Heat delays nothing.
+report() {
+  local file=$state/status/$1 try
+  printf '{"id":"%s.%s","status":"SUCCESS","reason":"%s","data":{"node":"%s","phase":"%s","exit":%d,"reason":"%s","login":"%s","host_key":"%s","at":%d}}\n' \
+    "$name" "$1" "$1" "$name" "$1" "$2" "$3" "$login" "$host_key" "$(date +%s)" >"$file.new"
+  chmod 644 "$file.new"
+  mv "$file.new" "$file"
+  say "$1: exit $2 $3"
+  (
+    for try in 1 2 3 4 5; do
+      signal "$file" && exit
+      sleep "$try"
+    done
+    say "$1: Heat took no signal"
+  ) &
+}
+
+# ---- identity ----------------------------------------------------------------------------
+
+# The user whom the image lets log in is the one to whom cloud-init gave the cluster's key.
+login_user() {
+  local file
+  for file in /home/*/.ssh/authorized_keys; do
+    if grep -qsF "$public_key" "$file"; then
+      stat -c %U "${file%/.ssh/authorized_keys}"
+      return
+    fi
+  done
+  echo root
+}
+
+# give_keys USER: the cluster's keypair, so that every node logs in to every node.
+give_keys() {
+  local home ssh
+  home=$(getent passwd "$1" | cut -d: -f6)
+  ssh=$home/.ssh
+  mkdir -p "$ssh"
+  private_key >"$ssh/id_ed25519"
+  printf '%s\n' "$public_key" >"$ssh/id_ed25519.pub"
+  # cloud-init lets root in with this very key only to say "log in as another user".
+  { grep -vsF "$public_key" "$ssh/authorized_keys"; printf '%s\n' "$public_key"; } >"$ssh/authorized_keys.new"
+  if [ -n "$user_key" ] && [ "$1" = "$login" ]; then printf '%s\n' "$user_key" >>"$ssh/authorized_keys.new"; fi
+  mv "$ssh/authorized_keys.new" "$ssh/authorized_keys"
+  chmod 700 "$ssh"
+  chmod 600 "$ssh/id_ed25519" "$ssh/authorized_keys"
+  chown -R "$1:" "$ssh"
+}
+
+host_key_file() {
+  local type
+  for type in ed25519 ecdsa rsa; do
+    [ -s "/etc/ssh/ssh_host_${type}_key.pub" ] && echo "/etc/ssh/ssh_host_${type}_key" && return
+  done
+}
+
+reload_sshd() { systemctl try-reload-or-restart ssh 2>/dev/null || systemctl try-reload-or-restart sshd; }
+
+# Until the wiring brings the real host keys, a certificate of the cluster's own CA proves them.
+certify_host_key() {
+  local ca=$state/ca names
+  ca_private_key >"$ca"
+  names=$name,$alias,$(hostname -I | tr -s ' ' ',')
+  ssh-keygen -q -s "$ca" -h -I "$name" -n "${names%,}" "$key_file.pub"
+  rm -f "$ca"
+  sed -i "1i HostCertificate $key_file-cert.pub" /etc/ssh/sshd_config
+  printf '@cert-authority * %s\n' "$ca_public_key" | block /etc/ssh/ssh_known_hosts
+  reload_sshd
+}
+
+# block FILE: standard input becomes the part of FILE that is the cluster's.
+block() {
+  touch "$1"
+  sed -i '/^# cm cluster begin$/,/^# cm cluster end$/d' "$1"
+  { echo '# cm cluster begin'; cat; echo '# cm cluster end'; } >>"$1"
+  chmod 644 "$1"
+}
+
+# ---- the wiring's receiving end: called over SSH by the last node --------------------------
+
+install_wiring_end() {
+  mkdir -p /etc/cloud/cloud.cfg.d
+  # Some images have cloud-init write /etc/hosts anew at every boot.
+  echo 'manage_etc_hosts: false' >/etc/cloud/cloud.cfg.d/99-cm-cluster.cfg
+  {
+    echo '#!/bin/bash'
+    echo '# wire: a tar of hosts and known_hosts on standard input, put where every program looks.'
+    declare -p state name key_file
+    declare -f block reload_sshd take_wiring
+    echo take_wiring
+  } >"$state/wire"
+  chmod 700 "$state/wire"
+}
+
+take_wiring() {
+  set -eu
+  cd "$state"
+  tar -x
+  # A name that leads to 127.0.1.1 makes services listen where no other node finds them.
+  sed -i "/^127\.0\.1\.1[[:space:]]/d" /etc/hosts
+  block /etc/hosts <hosts
+  block /etc/ssh/ssh_known_hosts <known_hosts
+  sed -i '/^HostCertificate .*-cert\.pub$/d' /etc/ssh/sshd_config
+  rm -f "$key_file-cert.pub"
+  touch wired
+  reload_sshd
+}
+
+# ---- the role's scripts ----------------------------------------------------------------------
+
+unpack_scripts() {
+  if [ -n "$scripts" ]; then
+    base64 -d <<<"$scripts" | tar -xz -C "$state/scripts"
+  else
+    # Too large for user_data: the client brings them once the cluster is wired.
+    until [ -e "$state/scripts/complete" ]; do
+      ((SECONDS < deadline)) || return 1
+      sleep 0.5
+    done
+  fi
+}
+
+# run NAME: one of the role's scripts, in the interpreter that it names, or bash.
+run() {
+  local file=$state/scripts/$1 interpreter=(/bin/bash)
+  [ -e "$file" ] || return 0
+  chmod 700 "$file"
+  [ "$(head -c 2 "$file")" = '#!' ] && interpreter=()
+  say "$1 script starts"
+  (
+    cd /root || exit
+    umask 022
+    export HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+    export CM_CLUSTER=$cluster CM_ROLE=$role CM_NODE=$name CM_WORKERS=$workers
+    exec "${interpreter[@]}" "$file"
+  ) >"$logs/$1.log" 2>&1
+}
+
+run_scripts() {
+  local script status
+  unpack_scripts || { report finished 75 'the scripts did not arrive in time'; return; }
+  for script in product role; do
+    run "$script"
+    status=$?
+    if [ "$status" -ne 0 ]; then
+      report finished "$status" "$script script"
+      return
+    fi
+  done
+  report finished 0 ''
+}
+
+# ---- the last node also has: wire_all ---------------------------------------------------------
+__wire__
+
+be_wired() {
+  if declare -F wire_all >/dev/null; then wire_all || return; fi
+  until [ -e "$state/wired" ]; do
+    ((SECONDS < deadline)) || { report wired 75 'not wired in time'; return 1; }
+    sleep 0.2
+  done
+  report wired 0 ''
+}
+
+login=$(login_user)
+key_file=$(host_key_file)
+host_key=$(cut -d' ' -f1,2 <"$key_file.pub")
+give_keys root
+[ "$login" = root ] || give_keys "$login"
+install_wiring_end
+certify_host_key
+report booted 0 ''
+be_wired && run_scripts
+wait
