@@ -1,6 +1,7 @@
-#!/bin/bash
 # First boot of a node: its identity, its report, the wait for the wiring, the role's scripts.
-# Heat fills the __words__; the same text serves every node of a role.
+# Heat fills the __words__; the same text serves every node of a role. Before it in user_data
+# stands signal.sh, and on the last node wire.sh as well.
+# shellcheck shell=bash
 set -u
 umask 077
 
@@ -39,10 +40,6 @@ name=$(hostname -s)
 alias=${name#"$cluster"-}
 
 # ---- reports: kept on the node, and signalled to Heat where Heat can be reached ----------
-
-signal() {
-  __signal__ --silent --show-error --fail --max-time 20 --data-binary "@$1" >/dev/null
-}
 
 # report PHASE EXIT REASON: in the background, so that a deaf Heat delays nothing.
 report() {
@@ -194,9 +191,6 @@ run_scripts() {
   done
   report finished 0 ''
 }
-
-# ---- the last node also has: wire_all ---------------------------------------------------------
-__wire__
 
 be_wired() {
   if declare -F wire_all >/dev/null; then wire_all || return; fi

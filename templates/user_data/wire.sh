@@ -1,5 +1,5 @@
 # The last node knows every name and address, for Heat starts it last. It asks each node for its
-# host key, then gives all of them /etc/hosts and known_hosts. Sourced into bootstrap.sh.
+# host key, then gives all of them /etc/hosts and known_hosts. bootstrap.sh calls wire_all.
 # shellcheck shell=bash disable=SC2154
 
 others() {

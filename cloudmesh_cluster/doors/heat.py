@@ -1,0 +1,228 @@
+"""Heat, through python-heatclient: the only place that knows its client and its exceptions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from heatclient import exc
+from heatclient.v1.client import Client
+from keystoneauth1.exceptions import ClientException, EndpointNotFound
+from keystoneauth1.session import Session
+
+from cloudmesh_cluster.model.cluster import Stack, StackRequest
+from cloudmesh_cluster.model.errors import CloudError, ClusterError
+
+HANDLE = "OS::Heat::WaitConditionHandle"
+SERVER = "OS::Nova::Server"
+
+
+class NameTaken(ClusterError):
+    """Heat has a stack of that name already."""
+
+
+class StackNotFound(ClusterError):
+    """Heat has no such stack."""
+
+
+class NoAnswer(CloudError):
+    """The reply was lost: what was asked for may have happened."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of a stack, at any depth, as Heat tells of it."""
+
+    name: str
+    type: str
+    status: str
+    reason: str
+    physical_id: str
+    stack_id: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a stack, at any depth."""
+
+    id: str
+    time: str
+    resource: str
+    status: str
+    reason: str
+
+
+class Heat:
+    """What we ask of Heat, in our own words; every method raises CloudError or a child of ours."""
+
+    def __init__(self, session: Session, *, region: str | None = None, interface: str | None = None):
+        self._client = Client(
+            session=session,
+            region_name=region,
+            interface=interface or "public",
+            service_type="orchestration",
+        )
+
+    def create(self, request: StackRequest) -> str:
+        """The id of the new stack. Raises NameTaken, or NoAnswer when the reply was lost."""
+        with translated("stack create"):
+            answer = self._client.stacks.create(
+                stack_name=request.name,
+                template=request.template,
+                files=dict(request.files),
+                parameters=dict(request.parameters),
+                tags=",".join(request.tags),
+                timeout_mins=request.timeout_mins,
+                disable_rollback=True,
+            )
+        return str(answer["stack"]["id"])
+
+    def problems(self, request: StackRequest) -> None:
+        """Nothing when Heat accepts the template; else it raises CloudError with Heat's words."""
+        with translated("template validate"):
+            self._client.stacks.validate(
+                template=request.template,
+                files=dict(request.files),
+                parameters=dict(request.parameters),
+            )
+
+    def stack(self, name_or_id: str) -> Stack:
+        """The stack with its outputs; StackNotFound when there is none."""
+        with translated(f"stack show {name_or_id}"):
+            return _stack(self._client.stacks.get(name_or_id))
+
+    def status(self, stack_id: str) -> Stack:
+        """The stack without its outputs, which Heat answers much sooner."""
+        with translated(f"stack show {stack_id}"):
+            return _stack(self._client.stacks.get(stack_id, resolve_outputs=False))
+
+    def stacks(self, *, tags: str | None = None) -> tuple[Stack, ...]:
+        """The project's stacks, only those with the tag if one is given."""
+        with translated("stack list"):
+            return tuple(_stack(one) for one in self._client.stacks.list(tags=tags))
+
+    def resources(self, stack_id: str) -> tuple[Resource, ...]:
+        """Every resource of the stack and of those nested in it."""
+        with translated(f"stack resource list {stack_id}"):
+            return tuple(
+                _resource(one)
+                for one in self._client.resources.list(stack_id, nested_depth=2)
+            )
+
+    def signals(self, stack_id: str, handle: str) -> dict[str, Mapping[str, Any]]:
+        """By signal id, the data that nodes have given a handle so far."""
+        with translated(f"stack resource metadata {stack_id} {handle}"):
+            told = self._client.resources.metadata(stack_id, handle)
+        return {name: _data(one) for name, one in told.items() if isinstance(one, Mapping)}
+
+    def events(self, stack_id: str) -> tuple[Event, ...]:
+        """The events that Heat keeps, of all depths, the oldest first."""
+        with translated(f"stack event list {stack_id}"):
+            found = [
+                _event(one) for one in self._client.events.list(stack_id, nested_depth=2)
+            ]
+        return tuple(sorted(found, key=lambda event: event.time))
+
+    def delete(self, stack_id: str) -> None:
+        """Start the deletion; a stack that is gone is no error."""
+        try:
+            with translated(f"stack delete {stack_id}"):
+                self._client.stacks.delete(stack_id)
+        except StackNotFound:
+            return
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Heat's and keystoneauth's exceptions as ours: two families come through this door."""
+    try:
+        yield
+    except exc.HTTPConflict as error:
+        raise NameTaken(_words(error)) from error
+    except exc.HTTPNotFound as error:
+        raise StackNotFound(_words(error)) from error
+    except (exc.HTTPUnauthorized, exc.HTTPForbidden) as error:
+        raise CloudError(
+            f"{what}: Heat refuses: {_words(error)}",
+            "The user needs the project's role heat_stack_owner or member.",
+        ) from error
+    except (exc.HTTPException, exc.CommunicationError) as error:
+        if getattr(error, "code", 0) in (500, 502, 503, 504) or isinstance(
+            error, exc.CommunicationError
+        ):
+            raise NoAnswer(f"{what}: Heat does not answer: {_words(error)}") from error
+        raise CloudError(f"{what}: {_words(error)}") from error
+    except EndpointNotFound as error:
+        raise no_heat(error) from error
+    except ClientException as error:
+        raise NoAnswer(f"{what}: {error}") from error
+
+
+def no_heat(error: Exception) -> CloudError:
+    """The error for a cloud without Heat in its catalog."""
+    return CloudError(
+        f"the cloud has no Heat: its catalog has no orchestration service ({error})",
+        "Ask its administrator for Heat, or use the embedded cloud: cm cloud up.",
+    )
+
+
+def _words(error: Exception) -> str:
+    """What Heat said, without the traceback and status line around it."""
+    told = getattr(error, "error", None)
+    if isinstance(told, Mapping) and isinstance(told.get("error"), Mapping):
+        message = str(told["error"].get("message") or "")
+        if message:
+            return message
+    return str(error).strip()
+
+
+def _stack(told: Any) -> Stack:
+    parameters = getattr(told, "parameters", None) or {}
+    outputs = getattr(told, "outputs", None) or []
+    return Stack(
+        id=told.id,
+        name=told.stack_name,
+        status=told.stack_status,
+        reason=getattr(told, "stack_status_reason", "") or "",
+        tags=tuple(getattr(told, "tags", None) or ()),
+        created=getattr(told, "creation_time", "") or "",
+        parameters=parameters,
+        outputs={one["output_key"]: one.get("output_value") for one in outputs},
+    )
+
+
+def _resource(told: Any) -> Resource:
+    stack_id = next(
+        (link["href"].rsplit("/", 1)[-1] for link in told.links if link["rel"] == "stack"), ""
+    )
+    return Resource(
+        name=told.resource_name,
+        type=told.resource_type,
+        status=told.resource_status,
+        reason=told.resource_status_reason or "",
+        physical_id=told.physical_resource_id or "",
+        stack_id=stack_id,
+    )
+
+
+def _event(told: Any) -> Event:
+    return Event(
+        id=told.id,
+        time=told.event_time,
+        resource=told.resource_name,
+        status=told.resource_status,
+        reason=getattr(told, "resource_status_reason", "") or "",
+    )
+
+
+def _data(signal: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = signal.get("data")
+    if isinstance(data, str):
+        try:
+            data = json.loads(data)
+        except ValueError:
+            data = None
+    return data if isinstance(data, Mapping) else {}

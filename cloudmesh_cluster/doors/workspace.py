@@ -1,0 +1,119 @@
+"""The folder of one cluster on the user's machine: its keys, scripts, known hosts and records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloudmesh_cluster.model.access import Access, known_hosts, ssh_config
+from cloudmesh_cluster.model.errors import ClusterError
+from cloudmesh_cluster.model.keys import KeyPair
+
+PRIVATE = 0o600
+SECRETS = ("id_ed25519", "id_ed25519.pub", "known_hosts", "ssh_config", "access.yaml")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything we keep of a cluster; Heat, not this folder, knows whether it exists."""
+
+    folder: Path
+
+    @property
+    def identity(self) -> Path:
+        """The identity file that logs in to every node."""
+        return self.folder / "id_ed25519"
+
+    @property
+    def ssh_config(self) -> Path:
+        """An ssh_config(5) that reaches every node by its name."""
+        return self.folder / "ssh_config"
+
+    # ---- keys ----
+
+    def save_keypair(self, keypair: KeyPair) -> None:
+        """Keep the cluster's keypair as an identity file."""
+        self._write("id_ed25519", keypair.private.encode())
+        self._write("id_ed25519.pub", keypair.public.encode() + b"\n")
+
+    def keypair(self) -> KeyPair | None:
+        """The keypair that is kept, if there is one."""
+        public = self.folder / "id_ed25519.pub"
+        if not (self.identity.exists() and public.exists()):
+            return None
+        return KeyPair(public.read_text().strip(), self.identity.read_text())
+
+    # ---- how to reach the nodes ----
+
+    def save_access(self, access: Access) -> None:
+        """Keep how each node is reached and by which host key it is known."""
+        self._write("access.yaml", yaml.safe_dump(access.told()).encode())
+        self._write("known_hosts", known_hosts(access).encode())
+        self._write("ssh_config", ssh_config(access, self.folder).encode())
+
+    def access(self) -> Access | None:
+        """How each node is reached, if that is known here."""
+        file = self.folder / "access.yaml"
+        return Access.read(yaml.safe_load(file.read_text())) if file.exists() else None
+
+    # ---- what the user said ----
+
+    def save_script(self, role: str, script: bytes) -> Path:
+        """Keep a role's script, byte by byte as it was given."""
+        return self._write(f"scripts/{role}", script)
+
+    def script(self, role: str) -> bytes | None:
+        """The role's script, if one was written."""
+        file = self.folder / "scripts" / role
+        return file.read_bytes() if file.exists() else None
+
+    def save_order(self, order: Mapping[str, Any]) -> None:
+        """Keep what the cluster was asked to be, for ``test`` and ``show``."""
+        self._write("cluster.yaml", yaml.safe_dump(dict(order), sort_keys=False).encode())
+
+    def order(self) -> dict[str, Any]:
+        """What the cluster was asked to be; empty when this machine does not know."""
+        file = self.folder / "cluster.yaml"
+        return dict(yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
+
+    # ---- records ----
+
+    def save_record(self, parts: Mapping[str, str]) -> Path:
+        """A new record with these files in it; the folder where it is."""
+        stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S")
+        folder = Path("records") / stamp
+        for name, text in parts.items():
+            self._write(str(folder / name), text.encode(errors="replace"))
+        return self.folder / folder
+
+    def forget(self) -> None:
+        """Remove the secrets and what they reach; scripts and records stay."""
+        for name in (*SECRETS, "cluster.yaml"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        """The file, written whole or not at all, and for nobody else to read."""
+        file = self.folder / name
+        new = file.with_name(f".{file.name}.new")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb") as out:
+                out.write(content)
+            new.replace(file)
+        except OSError as error:
+            raise ClusterError(
+                f"{file} cannot be written: {error.strerror}",
+                f"Free space at {self.folder} or correct its permissions.",
+            ) from error
+        return file
+
+
+def names(root: Path) -> Sequence[str]:
+    """The clusters that have a folder below the root."""
+    return sorted(one.name for one in root.glob("*") if (one / "cluster.yaml").exists())

@@ -1,0 +1,153 @@
+"""What a user asks of a cluster, and the spec file that says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+
+from cloudmesh_cluster.model.errors import UsageError
+
+# A node's name is NAME-worker999 at most; Nova makes it the host name, and Heat takes 53 characters.
+LONGEST_NAME = 40
+NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+MOST_WORKERS = 950  # what fits under Heat's 1000 resources a stack, shards and security group included
+DEFAULT_WORKERS = 2
+DEFAULT_TIMEOUT = 30  # minutes
+DEFAULT_PRODUCT = "plain"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A cluster as asked for; None is what was left open."""
+
+    product: str | None = None
+    workers: int | None = None
+    cloud: str | None = None
+    image: str | None = None
+    flavor: str | None = None
+    master_flavor: str | None = None
+    network: str | None = None
+    external_network: str | None = None
+    key: str | None = None
+    timeout: int | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def over(self, other: Spec) -> Spec:
+        """This spec, with what it leaves open taken from the other."""
+        open_fields = {
+            one.name: getattr(other, one.name)
+            for one in fields(self)
+            if getattr(self, one.name) is None
+        }
+        return replace(self, **open_fields, values={**other.values, **self.values})
+
+
+@dataclass(frozen=True)
+class SpecFile:
+    """A spec file's two parts: the spec, and its checks, still as YAML so that lines are known."""
+
+    source: str
+    spec: Spec
+    expect: yaml.Node | None = None
+
+
+TEXTS = ("product", "cloud", "image", "flavor", "master_flavor", "network", "external_network", "key")
+NUMBERS = ("workers", "timeout")
+
+
+def checked_name(name: str) -> str:
+    """The name itself; UsageError when a cluster cannot bear it."""
+    if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
+        return name
+    raise UsageError(
+        f"{name!r} cannot be a cluster's name",
+        f"A name has small letters, digits and hyphens, begins with a letter, does not end with a "
+        f"hyphen and has {LONGEST_NAME} characters at most.",
+    )
+
+
+def checked_workers(text: str) -> int:
+    """The number of workers that the text gives; UsageError when it cannot be."""
+    return _number(text, "--workers", MOST_WORKERS)
+
+
+def checked_timeout(text: str) -> int:
+    """The minutes that the text gives; UsageError when they cannot be."""
+    return _number(text, "--timeout", 24 * 60)
+
+
+def _number(text: str, what: str, most: int) -> int:
+    if re.fullmatch(r"[0-9]{1,6}", text) and 1 <= int(text) <= most:
+        return int(text)
+    raise UsageError(f"{what} takes a whole number from 1 to {most}, not {text!r}")
+
+
+def assignments(words: Iterable[str]) -> dict[str, str]:
+    """The NAME=VALUE words of --set as a mapping."""
+    pairs = [word.partition("=") for word in words]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise UsageError(f"--set takes NAME=VALUE, not {name!r}")
+    return {name: value for name, _, value in pairs}
+
+
+def spec_file(text: str, source: str) -> SpecFile:
+    """The spec that a YAML text holds; UsageError tells all its problems, each with its line."""
+    entries, problems = _entries(text, source)
+    known = (*TEXTS, *NUMBERS, "set", "expect")
+    found: dict[str, Any] = {}
+    for key, node in entries.items():
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            problems.append(f"{source}:{_line(node)}: unknown key {key!r}{hint}")
+        elif key != "expect":
+            _take(key, node, source, found, problems)
+    if problems:
+        raise UsageError("\n".join(problems))
+    values = found.pop("set", {})
+    return SpecFile(source, Spec(**found, values=values), entries.get("expect"))
+
+
+def _take(
+    key: str, node: yaml.Node, source: str, found: dict[str, Any], problems: list[str]
+) -> None:
+    at = f"{source}:{_line(node)}"
+    if key == "set":
+        if isinstance(node, yaml.MappingNode):
+            found[key] = {str(name.value): str(value.value) for name, value in node.value}
+        else:
+            problems.append(f"{at}: set takes a mapping of names to values")
+    elif not isinstance(node, yaml.ScalarNode) or not node.value:
+        problems.append(f"{at}: {key} takes one value")
+    elif key in NUMBERS:
+        check = checked_workers if key == "workers" else checked_timeout
+        try:
+            found[key] = check(node.value)
+        except UsageError as error:
+            problems.append(f"{at}: {error.problem}")
+    else:
+        found[key] = node.value
+
+
+def _entries(text: str, source: str) -> tuple[dict[str, yaml.Node], list[str]]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UsageError(f"{source}{line}: not YAML: {getattr(error, 'problem', error)}") from error
+    if root is None:
+        raise UsageError(f"{source}: the file is empty")
+    if not isinstance(root, yaml.MappingNode):
+        raise UsageError(f"{source}:1: a spec is a mapping, such as 'workers: 2'")
+    return {str(key.value): value for key, value in root.value}, []
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,208 @@
+"""From a plan to what Heat is sent: the HOT template, its files, the parameters.
+
+Nothing here reads a cloud or writes a file; values of the user's travel as Heat parameters and
+scripts as files, so no YAML is ever put together from them.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import jinja2
+import yaml
+
+from cloudmesh_cluster.model.cluster import ROLES, StackRequest
+from cloudmesh_cluster.model.errors import ClusterError
+from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.plan import Plan
+from cloudmesh_cluster.products import TEMPLATES
+
+# Nova takes 65,535 bytes of user_data after base64. Of the 49,151 raw ones this much stays free
+# for what Heat fills in: the signal's command with its token, and the keys.
+USER_DATA = ("signal.sh", "wire.sh", "bootstrap.sh")
+USER_DATA_BYTES = 49_151
+FILLED_IN_BYTES = 6_000
+HOST_LINE_BYTES = 60
+SECRETS = ("private_key", "ca_private_key")
+TAG = "cm-cluster"
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """What runs at first boot on every node of a role, in this order; empty is nothing."""
+
+    product: bytes = b""
+    role: bytes = b""
+
+    def packed(self) -> bytes:
+        """A tar.gz of the scripts, the same bytes for the same scripts."""
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as archive:
+            for name, content in (("product", self.product), ("role", self.role)):
+                if content:
+                    entry = tarfile.TarInfo(name)
+                    entry.size, entry.mode = len(content), 0o700
+                    archive.addfile(entry, io.BytesIO(content))
+        return gzip.compress(raw.getvalue(), mtime=0)
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a template needs besides its shape."""
+
+    image: str
+    flavor: str
+    master_flavor: str
+    network: str | None
+    external_network: str | None
+    keypair: KeyPair
+    ca: KeyPair
+    scripts: Mapping[str, Scripts]
+    user_key: str = ""
+    timeout_mins: int = 30
+    dns_servers: tuple[str, ...] = ()
+    extra_tags: tuple[str, ...] = field(default=())
+
+
+def stack_request(plan: Plan, ingredients: Ingredients) -> StackRequest:
+    """The stack that makes the planned cluster."""
+    files = {
+        **{f"user_data/{name}": _user_data(name) for name in USER_DATA},
+        **{
+            f"scripts/{role}.tar.gz.b64": _payload(plan, ingredients.scripts[role])
+            for role in ROLES
+        },
+        **{f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard) for shard in plan.shards},
+    }
+    return StackRequest(
+        name=plan.cluster,
+        template=_template("cluster.yaml.j2", plan=plan),
+        files=files,
+        parameters=_parameters(plan, ingredients),
+        tags=(TAG, f"{TAG}-product={plan.product}", *ingredients.extra_tags),
+        timeout_mins=ingredients.timeout_mins,
+    )
+
+
+def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, bytes]:
+    """By role, the packed scripts that are too large for user_data and go over SSH."""
+    return {
+        role: scripts[role].packed()
+        for role in ROLES
+        if not _fits(plan, _encoded(scripts[role]))
+    }
+
+
+def standalone(request: StackRequest) -> str:
+    """One template that needs no other file and no parameter: for ``openstack stack create -t``.
+
+    It holds the cluster's private keys as defaults of hidden parameters.
+    """
+    template = yaml.safe_load(request.template)
+    for name, value in request.parameters.items():
+        template["parameters"][name]["default"] = value
+    return _dumped(_inlined(template, request.files))
+
+
+def shown(request: StackRequest) -> str:
+    """The template, its nested ones and its parameters, with secrets masked."""
+    parts = [request.template.strip()]
+    parts += [
+        f"--- # {name}\n{text.strip()}"
+        for name, text in request.files.items()
+        if name.endswith(".yaml")
+    ]
+    masked = {
+        name: "********" if name in SECRETS else value
+        for name, value in request.parameters.items()
+    }
+    parts.append("--- # parameters\n" + _dumped(masked).strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _parameters(plan: Plan, ingredients: Ingredients) -> dict[str, object]:
+    given = {
+        "cluster": plan.cluster,
+        "image": ingredients.image,
+        "flavor": ingredients.flavor,
+        "master_flavor": ingredients.master_flavor,
+        "deadline": wiring_seconds(ingredients.timeout_mins),
+        "public_key": ingredients.keypair.public,
+        "private_key": ingredients.keypair.private.strip(),
+        "ca_public_key": ingredients.ca.public,
+        "ca_private_key": ingredients.ca.private.strip(),
+        "user_key": ingredients.user_key,
+    }
+    if plan.floating:
+        given["external_network"] = ingredients.external_network or ""
+    if plan.makes_network:
+        given["dns_servers"] = ",".join(ingredients.dns_servers)
+    else:
+        given["network"] = ingredients.network or ""
+    return given
+
+
+def wiring_seconds(timeout_mins: int) -> int:
+    """How long a node waits for the wiring: most of the whole time, so that it can still report."""
+    return max(30, timeout_mins * 60 * 3 // 4 - 15)
+
+
+def _payload(plan: Plan, scripts: Scripts) -> str:
+    encoded = _encoded(scripts)
+    return encoded if _fits(plan, encoded) else ""
+
+
+def _encoded(scripts: Scripts) -> str:
+    return base64.b64encode(scripts.packed()).decode()
+
+
+def _fits(plan: Plan, payload: str) -> bool:
+    fixed = sum(len(_user_data(name)) for name in USER_DATA) + FILLED_IN_BYTES
+    return fixed + len(plan.nodes) * HOST_LINE_BYTES + len(payload) <= USER_DATA_BYTES
+
+
+def _user_data(name: str) -> str:
+    return (TEMPLATES / "user_data" / name).read_text()
+
+
+def _template(name: str, **values: object) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name).render(values).strip() + "\n"
+
+
+def _inlined(value: object, files: Mapping[str, str]) -> object:
+    if isinstance(value, dict):
+        if set(value) == {"get_file"}:
+            return files[str(value["get_file"])]
+        return {key: _inlined(part, files) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_inlined(part, files) for part in value]
+    return value
+
+
+class _Readable(yaml.SafeDumper):
+    """Scripts as literal blocks, not as one quoted line."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Readable.add_representer(str, _text)
+
+
+def _dumped(value: object) -> str:
+    return yaml.dump(value, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=100)
+
+

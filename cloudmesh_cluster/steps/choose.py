@@ -1,0 +1,189 @@
+"""From a spec and a cloud to what a stack needs: what the user left open, the cloud decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Protocol, TypeVar
+
+from cloudmesh_cluster.model.errors import NotFound, UsageError
+from cloudmesh_cluster.model.spec import Spec
+
+
+class Named(Protocol):
+    """Something of the cloud that has a name and an id."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class ImageLike(Named, Protocol):
+    """An image and the least that it asks of a flavor."""
+
+    @property
+    def min_ram_mb(self) -> int: ...
+
+    @property
+    def min_disk_gb(self) -> int: ...
+
+
+class FlavorLike(Named, Protocol):
+    """A flavor and its size."""
+
+    @property
+    def ram_mb(self) -> int: ...
+
+    @property
+    def vcpus(self) -> int: ...
+
+    @property
+    def disk_gb(self) -> int: ...
+
+
+class NetworkLike(Named, Protocol):
+    """A network; external ones are where floating IPs come from."""
+
+    @property
+    def external(self) -> bool: ...
+
+    @property
+    def shared(self) -> bool: ...
+
+
+class Cloud(Protocol):
+    """What is needed of the cloud."""
+
+    def images(self) -> Sequence[ImageLike]: ...
+
+    def flavors(self) -> Sequence[FlavorLike]: ...
+
+    def networks(self) -> Sequence[NetworkLike]: ...
+
+    def external_network_of(self, network_id: str) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything of the cloud's that a cluster is made with; networks by id, the rest by name."""
+
+    image: str
+    flavor: str
+    master_flavor: str
+    network: str | None
+    external_network: str | None
+
+    @property
+    def makes_network(self) -> bool:
+        """Whether the stack makes a network of its own."""
+        return self.network is None
+
+    @property
+    def floating(self) -> bool:
+        """Whether only the master is reached from outside, by a floating IP."""
+        return self.external_network is not None
+
+
+N = TypeVar("N", bound=Named)
+
+
+def choice(spec: Spec, cloud: Cloud, *, least_ram_mb: int, least_vcpus: int) -> Choice:
+    """What the spec names, found in the cloud, and what it leaves open, chosen.
+
+    Raises NotFound, listing what there is, and UsageError where the user must choose.
+    """
+    image = chosen_image(spec, cloud.images())
+    flavors = cloud.flavors()
+    smallest = smallest_flavor(
+        flavors, max(least_ram_mb, image.min_ram_mb), least_vcpus, image.min_disk_gb
+    )
+    flavor = found(spec.flavor, flavors, "flavor").name if spec.flavor else smallest
+    master = found(spec.master_flavor, flavors, "flavor").name if spec.master_flavor else flavor
+    network, external = chosen_networks(spec, cloud)
+    return Choice(image.id, flavor, master, network, external)
+
+
+def found(name: str, things: Iterable[N], kind: str) -> N:
+    """The thing of that name or id; NotFound lists what there is."""
+    things = list(things)
+    matches = [one for one in things if name in (one.id, one.name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = ", ".join(one.id for one in matches)
+        raise UsageError(f"there are several of {kind} {name!r}", f"Use an id: {ids}.")
+    names = sorted({one.name for one in things})
+    near = get_close_matches(name, names, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise NotFound(
+        f"the cloud has no {kind} {name!r}{hint}",
+        f"It has: {', '.join(names) or 'none'}.",
+    )
+
+
+def chosen_image(spec: Spec, images: Sequence[ImageLike]) -> ImageLike:
+    """The image named, or the only one there is."""
+    if spec.image:
+        return found(spec.image, images, "image")
+    return only(images, "image")
+
+
+def smallest_flavor(
+    flavors: Sequence[FlavorLike], ram_mb: int, vcpus: int, disk_gb: int
+) -> str:
+    """The name of the smallest flavor that is large enough; a disk of 0 is the image's own."""
+    for flavor in flavors:
+        large = flavor.ram_mb >= ram_mb and flavor.vcpus >= vcpus
+        if large and (flavor.disk_gb >= disk_gb or flavor.disk_gb == 0):
+            return flavor.name
+    raise NotFound(
+        f"the cloud has no flavor with {vcpus} cores, {ram_mb} MB and a disk of {disk_gb} GB",
+        f"It has: {', '.join(one.name for one in flavors) or 'none'}.",
+    )
+
+
+def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
+    """The network of the nodes and the external one of the floating IP, by id.
+
+    No first one: the stack makes it. No second one: nodes are reached directly. A network behind a
+    router is not reached from outside, so its router's external network is taken.
+    """
+    networks = cloud.networks()
+    external = (
+        found(spec.external_network, networks, "network").id if spec.external_network else None
+    )
+    if external and not spec.network:
+        return None, external
+    if spec.network:
+        network = found(spec.network, networks, "network")
+    else:
+        network = only_network(networks)
+    if external is None and not network.external:
+        external = cloud.external_network_of(network.id)
+    return network.id, external
+
+
+def only_network(networks: Sequence[NetworkLike]) -> NetworkLike:
+    """The only network there is; of several the user says which."""
+    outer = [one.name for one in networks if one.external]
+    if len(networks) > 1 and outer:
+        names = ", ".join(sorted(one.name for one in networks))
+        raise UsageError(
+            f"the cloud has several networks: {names}",
+            f"Say which with --network=NAME, or let the cluster have its own behind {outer[0]}: "
+            f"--external-network={outer[0]}.",
+        )
+    return only(networks, "network")
+
+
+def only(things: Sequence[N], kind: str) -> N:
+    """The single thing there is; UsageError asks which, NotFound when there is none."""
+    if len(things) == 1:
+        return things[0]
+    if not things:
+        raise NotFound(f"the cloud has no {kind} that this project sees")
+    names = ", ".join(sorted({one.name for one in things}))
+    raise UsageError(f"the cloud has several {kind}s: {names}", f"Say which with --{kind}=NAME.")

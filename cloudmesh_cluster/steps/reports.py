@@ -1,0 +1,109 @@
+"""What nodes say of themselves: signalled to Heat, or read over SSH where Heat cannot be reached."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cloudmesh_cluster.model.cluster import Result
+
+BOOTED = "booted"  # has its keys, and its host key is known
+WIRED = "wired"  # knows every other node by name
+FINISHED = "finished"  # its role's scripts have ended
+PHASES = (BOOTED, WIRED, FINISHED)
+
+HANDLE_TYPE = "OS::Heat::WaitConditionHandle"
+STATUS_FILES = "cat /var/lib/cm-cluster/status/*"
+# cloud-init prints each node's public host keys to the console between these lines.
+CONSOLE_KEYS = re.compile(
+    r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL
+)
+KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")  # as bootstrap.sh prefers them
+
+
+@dataclass(frozen=True)
+class Report:
+    """One phase of one node, in its own words; ``at`` is seconds since 1970 on its clock."""
+
+    node: str
+    phase: str
+    exit_status: int
+    reason: str
+    login: str
+    host_key: str
+    at: int
+
+
+Reports = Mapping[tuple[str, str], Report]
+
+
+class Signals(Protocol):
+    """What is needed of Heat."""
+
+    def signals(self, stack_id: str, handle: str) -> Mapping[str, Mapping[str, Any]]:
+        """By signal id, the data that nodes have given a handle."""
+
+
+def report(told: Mapping[str, Any]) -> Report | None:
+    """The report that a signal's data or a status file's makes; None when it is none."""
+    try:
+        return Report(
+            node=str(told["node"]),
+            phase=str(told["phase"]),
+            exit_status=int(told["exit"]),
+            reason=str(told["reason"]),
+            login=str(told["login"]),
+            host_key=str(told["host_key"]),
+            at=int(told["at"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def signalled(heat: Signals, handles: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+    """The reports that Heat has, by node and phase; a handle is a stack's id and a name."""
+    told = [
+        report(data)
+        for stack_id, handle in handles
+        for data in heat.signals(stack_id, handle).values()
+    ]
+    return {(one.node, one.phase): one for one in told if one}
+
+
+def read_from(result: Result) -> dict[tuple[str, str], Report]:
+    """The reports that a node printed of its own status files."""
+    found = {}
+    for line in result.stdout.splitlines():
+        try:
+            one = report(json.loads(line)["data"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if one:
+            found[(one.node, one.phase)] = one
+    return found
+
+
+def console_host_key(console: str) -> str | None:
+    """The host key that a node printed to its console, ``type base64``; None before it did."""
+    printed = CONSOLE_KEYS.findall(console)
+    if not printed:
+        return None
+    keys = {
+        words[0]: " ".join(words[:2])
+        for words in (line.split() for line in printed[-1].splitlines())
+        if len(words) >= 2
+    }
+    return next((keys[kind] for kind in KEY_TYPES if kind in keys), None)
+
+
+def failed(reports: Reports) -> list[Report]:
+    """The reports that tell of a failure."""
+    return [one for one in reports.values() if one.exit_status]
+
+
+def counted(reports: Reports, phase: str) -> int:
+    """How many nodes have passed a phase."""
+    return sum(1 for one in reports.values() if one.phase == phase and not one.exit_status)
