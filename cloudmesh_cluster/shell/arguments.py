@@ -1,0 +1,238 @@
+"""The words of one command, read by the grammar of the help.
+
+``parse`` gives a dict for ``commands.run``. Its keys:
+
+- ``"verb"``: such as ``"cluster create"`` or ``"cloud up"``;
+- the verb's positionals by name, ``"NAME"``, ``"ROLE"``, ``"FILE"``, ``"NODE"``: a str, or None
+  where an optional one was left out. ``"NAME"`` of ``cluster delete`` and ``"COMMAND"`` are lists;
+- the verb's options by their long name, ``"--workers"``: a str or None, a bool for those without
+  a value, a list for ``"--expect"`` and ``"--set"``.
+
+Keys of other verbs are not there. docopt reads one verb's usage lines at a time, so that a mistake
+is told in terms of that verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from cloudmesh_cluster.model.errors import UsageError
+from cloudmesh_cluster.shell.output import known_format
+from cloudmesh_cluster.shell.usage import USAGE
+
+PROGRAM = "cm"
+HELP = ("help", "--help", "-h")
+# After how many positionals the words are COMMAND's, whatever they look like; test's options
+# may stand between NAME and COMMAND, ssh has none.
+PLACES = {"cluster test": 1, "cluster ssh": 2}
+
+
+class Verb(NamedTuple):
+    """One verb's part of the help."""
+
+    name: str  # "cluster create"
+    usage: str  # its lines, as in the help
+    options: Mapping[str, bool]  # by long name, whether it takes a value
+    described: str  # the lines that describe its options
+
+    @property
+    def noun(self) -> str:
+        return self.name.split()[0]
+
+    @property
+    def word(self) -> str:
+        return self.name.split()[1]
+
+    @property
+    def positionals(self) -> list[str]:
+        """``NAME``, ``[FILE]``, ``NAME...`` in the order of the usage line."""
+        after = self.usage.split()[3:]
+        return [one for one in after if "--" not in one]
+
+    @property
+    def one_line(self) -> str:
+        """The usage, as a next step."""
+        return "usage: " + self.usage.strip()
+
+    def repeats(self, option: str) -> bool:
+        """Whether the option may be given more than once."""
+        return any(
+            one.startswith(f"[{option}=") and one.endswith("...") for one in self.usage.split()
+        )
+
+    @property
+    def help(self) -> str:
+        """The usage and the options of this verb alone; docopt reads it, and so do people."""
+        options = f"\nOptions:\n{self.described}" if self.described else ""
+        return f"Usage:\n{self.usage}{options}"
+
+
+def verbs() -> dict[str, Verb]:
+    """Every verb of the help, by name."""
+    found = (_verb(usage) for usage in _blocks("Usage:", f"  {PROGRAM} "))
+    return {verb.name: verb for verb in found}
+
+
+def _verb(usage: str) -> Verb:
+    words = usage.split()
+    longs = [word.strip("[].").partition("=") for word in words if word.startswith("[--")]
+    options = {name: bool(equals) for name, equals, _ in longs if name != "--"}
+    described = [block for block in _blocks("Options:", "  -") if _long(block) in options]
+    return Verb(" ".join(words[1:3]), usage, options, "".join(described))
+
+
+def _blocks(title: str, start: str) -> list[str]:
+    """The entries of a section of the help, each with the lines that continue it."""
+    section = USAGE.split(f"\n{title}\n", 1)[1].split("\n\n", 1)[0]
+    return [(start + block).rstrip("\n") + "\n" for block in f"\n{section}".split(f"\n{start}")[1:]]
+
+
+def _long(block: str) -> str:
+    return block.split()[0].partition("=")[0]
+
+
+def help_of(words: Sequence[str]) -> str | None:
+    """The help that the words ask for, ``create --help`` or ``help create``; None for none."""
+    noun = [word for word in words[:1] if word not in HELP]
+    rest = list(words[len(noun) :])
+    if rest[:1] and rest[0] in HELP:
+        return _topic([*noun, *rest[1:]])
+    verb = verbs().get(" ".join(words[:2]))
+    if verb and any(word in HELP[1:] for word in _split(verb, list(words[2:]))[0]):
+        return verb.help
+    return None
+
+
+def _topic(words: Sequence[str]) -> str:
+    """The help of a verb, with or without its noun; of everything without a verb."""
+    known = verbs()
+    found = [
+        verb.help for verb in known.values() if list(words) in ([verb.word], verb.name.split())
+    ]
+    nouns = {verb.noun for verb in known.values()}
+    if found or not words or list(words) in [[noun] for noun in nouns]:
+        return "\n".join(found) or USAGE
+    raise UsageError(
+        f"no verb {words[-1]!r}; " + _nearest(words[-1], [v.word for v in known.values()])
+    )
+
+
+def parse(words: Sequence[str]) -> dict[str, Any]:
+    """The words of one command as a dict; UsageError says what is wrong with them."""
+    verb = named(words)
+    own, command = _split(verb, list(words[2:]))
+    _refuse_mistakes(verb, own)
+    import docopt  # here, because a mistake above needs none of it
+
+    try:
+        found = docopt.docopt(verb.help, [*words[:2], *own], help=False)
+    except docopt.DocoptExit as error:
+        raise UsageError(f"{verb.word}: these words do not fit", verb.one_line) from error
+    arguments = {key: value for key, value in found.items() if key not in (*words[:2], "--")}
+    if "COMMAND" in arguments:
+        arguments["COMMAND"] = command
+    if "--format" in arguments:
+        known_format(arguments["--format"])
+    return {"verb": verb.name, **arguments}
+
+
+def named(words: Sequence[str]) -> Verb:
+    """The verb that the first two words name; UsageError suggests the nearest."""
+    known = verbs()
+    noun, word = [*words, "", ""][:2]
+    nouns = dict.fromkeys(verb.noun for verb in known.values())
+    if noun not in nouns:
+        raise UsageError(f"no command {noun!r}; " + _instead_of_noun(noun, list(nouns), known))
+    if f"{noun} {word}" not in known:
+        of_noun = [verb.word for verb in known.values() if verb.noun == noun]
+        raise UsageError(f"no verb {word!r}; " + _nearest(word, of_noun))
+    return known[f"{noun} {word}"]
+
+
+def _instead_of_noun(word: str, nouns: list[str], known: Mapping[str, Verb]) -> str:
+    for name, verb in known.items():
+        if verb.word == word:
+            return f"did you mean {PROGRAM} {name}?"
+    return _nearest(word, nouns)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known[:-1])} and {known[-1]}"
+
+
+def _split(verb: Verb, words: list[str]) -> tuple[list[str], list[str]]:
+    """The verb's own words, and those of COMMAND, which are kept as they are."""
+    places = PLACES.get(verb.name)
+    if places is None:
+        return words, []
+    seen = at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            return words[:at], words[at + 1 :]
+        if not _is_option(word):
+            seen += 1
+            if seen > places:
+                return words[:at], words[at:]
+            if seen == places and not verb.options:
+                return words[: at + 1], _after_dashes(words[at + 1 :])
+        at += 2 if _wants_next(verb, word) else 1
+    return words, []
+
+
+def _after_dashes(words: list[str]) -> list[str]:
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word != "-"
+
+
+def _wants_next(verb: Verb, word: str) -> bool:
+    """Whether an option's value is the word after it: ``--role worker``."""
+    return "=" not in word and verb.options.get(word, False)
+
+
+def _refuse_mistakes(verb: Verb, words: list[str]) -> None:
+    """Say what docopt would not: which word is wrong, and what stands near it."""
+    positionals: list[str] = []
+    seen: set[str] = set()
+    rest = iter(words)
+    for word in rest:
+        if not _is_option(word):
+            positionals.append(word)
+            continue
+        name = _known_option(verb, word)
+        if name in seen and not verb.repeats(name):
+            raise UsageError(f"{verb.word}: {name} is given twice")
+        if _wants_next(verb, word) and next(rest, None) is None:
+            raise UsageError(f"{verb.word}: {name} needs a value", verb.one_line)
+        seen.add(name)
+    _refuse_count(verb, positionals)
+
+
+def _known_option(verb: Verb, word: str) -> str:
+    name, equals, _ = word.partition("=")
+    if name not in verb.options:
+        hint = _nearest(name, list(verb.options)) if verb.options else "it takes none"
+        raise UsageError(f"{verb.word} has no option {name}; {hint}")
+    if equals and not verb.options[name]:
+        raise UsageError(f"{verb.word}: {name} takes no value")
+    return name
+
+
+def _refuse_count(verb: Verb, given: list[str]) -> None:
+    wanted = [one for one in verb.positionals if "COMMAND" not in one]
+    required = [one.removesuffix("...") for one in wanted if not one.startswith("[")]
+    missing = required[len(given) :]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"{verb.word}: {' and '.join(missing)} {are} missing", verb.one_line)
+    repeats = any(one.endswith("...") for one in wanted)
+    if len(given) > len(wanted) and not repeats:
+        raise UsageError(f"{verb.word}: one word too many: {given[len(wanted)]!r}", verb.one_line)

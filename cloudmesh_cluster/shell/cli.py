@@ -1,0 +1,145 @@
+"""The program: words in, exit status out; all that is done here is dispatch and telling errors."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # help is fast because whatever it does not need is imported where it is used
+    from collections.abc import Sequence
+    from signal import Signals
+
+    from cloudmesh_cluster.model.errors import ClusterError
+
+HELP: tuple[list[str], ...] = ([], ["help"], ["--help"], ["-h"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the words name, by default the program's own; gives its exit status."""
+    try:
+        status = _main(_unquoted(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        status = 1
+    return status
+
+
+def _unquoted(words: Sequence[str]) -> list[str]:
+    """The words; a lone one with spaces is split: IPython's ``alias cm cm %s`` sends such."""
+    if len(words) == 1 and " " in words[0]:
+        import shlex
+
+        try:
+            return shlex.split(words[0])
+        except ValueError:  # a quote that is not closed: the word is told as it is
+            pass
+    return list(words)
+
+
+def _main(words: list[str]) -> int:
+    if words in HELP or (words[0] in ("cluster", "cloud") and words[1:] in HELP):
+        from cloudmesh_cluster.shell.usage import USAGE
+
+        print(USAGE, end="")
+        return 0
+    if words == ["--version"]:
+        from cloudmesh_cluster import __version__
+
+        print(f"cm cluster {__version__}")
+        return 0
+    return _guarded(words)
+
+
+def _guarded(words: list[str]) -> int:
+    """Run the command; every way it can fail becomes a message and an exit status."""
+    from cloudmesh_cluster.model.errors import ClusterError, ExitStatus
+
+    speaker = f"cm {words[0]}" if words[0] in ("cluster", "cloud") else "cm"
+    try:
+        return _interruptible(words)
+    except ClusterError as error:
+        print(f"{speaker}: {told(error)}", file=sys.stderr)
+        return int(error.exit_status)
+    except KeyboardInterrupt:
+        print(f"{speaker}: interrupted", file=sys.stderr)
+        return int(ExitStatus.INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        print(f"{speaker}: unexpected: {what}; this is a bug", file=sys.stderr)
+        return int(ExitStatus.FAILED)
+
+
+def _interruptible(words: list[str]) -> int:
+    """Run the command; being asked to end comes to it as Ctrl-C does, so that it rolls back."""
+    import signal
+
+    ends = _terminations()
+    for one in ends:
+        signal.signal(one, _interrupt)
+    try:
+        return _dispatch(words)
+    finally:
+        for one in ends:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _dispatch(words: list[str]) -> int:
+    from cloudmesh_cluster.shell import arguments
+
+    help_text = arguments.help_of(words)
+    if help_text is not None:
+        print(help_text, end="")
+        return 0
+    parsed = arguments.parse(words)
+
+    from cloudmesh_cluster.shell import commands
+    from cloudmesh_cluster.shell.environment import Environment
+
+    return int(commands.run(parsed, Environment.from_system()))
+
+
+def told(error: ClusterError) -> str:
+    """The error as a person reads it: the problem, its details indented, and the next step."""
+    from cloudmesh_cluster.shell.output import printable
+
+    first, *details = error.problem.splitlines() or [""]
+    indented = [line if line.startswith("  ") else f"  {line}" for line in details]
+    lines = [first, *indented, *error.next_step.splitlines()]
+    return "\n".join(printable(line) for line in lines)
+
+
+def _terminations() -> list[Signals]:
+    """The signals that ask us to end; not those that nohup has set to be ignored."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        return []  # only the main thread may set handlers
+    asked = (signal.SIGTERM, signal.SIGHUP)
+    return [one for one in asked if signal.getsignal(one) is signal.SIG_DFL]
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of our output has left, as ``head`` does; nothing more is sent to it."""
+    import os
+    import select
+
+    left = False
+    for stream in (sys.stdout, sys.stderr):
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        if poll.poll(0):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            left = True
+    return left

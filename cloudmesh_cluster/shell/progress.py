@@ -1,0 +1,125 @@
+"""Progress on stderr: a live line for each stage on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from cloudmesh_cluster.shell.output import printable
+
+
+class _Stages:
+    """What both have in common: which stage it is, how far it has come, since when."""
+
+    def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._now = now
+        self._name = ""
+        self._count = (0, 0)
+        self._since = 0.0
+
+    def stage(self, name: str, done: int = 0, total: int = 0) -> None:
+        """Say how far a stage has come; a new name ends the stage before it."""
+        name = printable(name)
+        begins = name != self._name
+        if begins:
+            self.close()
+            self._name, self._since = name, self._now()
+        self._count = (done, total)
+        self._show(begins)
+
+    def close(self) -> None:
+        """End the stage, so that what comes next starts on a line of its own."""
+        if self._name:
+            self._finish()
+            self._name = ""
+
+    def __enter__(self) -> _Stages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _line(self) -> str:
+        done, total = self._count
+        count = f" {done}/{total}," if total else ""
+        return f"{self._name}:{count} {self._now() - self._since:.0f} s"
+
+    def _show(self, begins: bool) -> None:
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+
+class TerminalProgress(_Stages):
+    """One line a stage, rewritten in place; it stays when the stage has ended. No colour."""
+
+    _shown = 0
+
+    def note(self, line: str) -> None:
+        """Say something that stays on the screen, above the live line."""
+        self._write(printable(line), "\n")
+        if self._name:
+            self._write(self._line())
+
+    def _show(self, begins: bool) -> None:
+        self._write(self._line())
+
+    def _finish(self) -> None:
+        self._write(self._line(), "\n")
+
+    def _write(self, line: str, end: str = "") -> None:
+        # Blanks over the rest of the old line do without escape codes.
+        line = line if end else line[: self._width() - 1]
+        self._stream.write("\r" + line.ljust(self._shown) + end)
+        self._stream.flush()
+        self._shown = 0 if end else len(line)
+
+    def _width(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        except OSError:
+            return 80
+
+
+class PlainProgress(_Stages):
+    """Lines for a log: the stage begins, every tenth of it at most once a second, it ends."""
+
+    _written = ("", 0.0)
+    _tenth = 0
+
+    def note(self, line: str) -> None:
+        """Say something."""
+        self._write(printable(line))
+
+    def _show(self, begins: bool) -> None:
+        done, total = self._count
+        tenth = 10 * done // total if total else 0
+        if begins:
+            self._write(f"{self._name} ..." if not done else self._line())
+        elif tenth != self._tenth and self._now() - self._written[1] >= 1:
+            self._write(self._line())
+        else:
+            return
+        self._tenth = tenth
+
+    def _finish(self) -> None:
+        if self._written[0] != self._line():
+            self._write(self._line())
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+        self._written = (line, self._now())
+
+
+def progress_for(
+    stream: TextIO, environ: Mapping[str, str] = os.environ
+) -> TerminalProgress | PlainProgress:
+    """The kind of progress that suits the stream."""
+    if stream.isatty() and environ.get("TERM", "dumb") != "dumb":
+        return TerminalProgress(stream)
+    return PlainProgress(stream)

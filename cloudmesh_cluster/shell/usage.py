@@ -1,0 +1,80 @@
+"""The help of every shell, which is also the grammar; nothing else, so that help costs nothing."""
+
+USAGE = """\
+cm cluster - compute clusters on OpenStack: one master and equal workers, able to
+log in to each other by name, verified, or rolled back.
+
+Usage:
+  cm cluster create NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
+             [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
+             [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
+             [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
+             [--timeout=MINUTES] [--keep] [--dry-run] [--format=FORMAT]
+  cm cluster write NAME ROLE [FILE] [--show]
+  cm cluster test NAME [--role=ROLE] [--expect=FILE]... [--junit=FILE]
+             [--format=FORMAT] [--] [COMMAND...]
+  cm cluster list [--cloud=CLOUD] [--format=FORMAT]
+  cm cluster show NAME [--format=FORMAT]
+  cm cluster ssh NAME [NODE] [--] [COMMAND...]
+  cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
+             [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
+             [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
+             [--set=NAME=VALUE]... [--file=SPEC]
+  cm cluster products [--format=FORMAT]
+  cm cluster delete NAME... [--cloud=CLOUD]
+  cm cloud up
+  cm cloud down [--purge]
+  cm cloud status [--format=FORMAT]
+  cm cloud env
+
+What they do:
+  create     Make a cluster, wire it, verify it; roll all of it back if anything fails.
+  write      Keep a role's script, from FILE or stdin; it runs at first boot.
+  test       Run the expectations again, or a command, or a script from stdin.
+  list       Name the clusters that the cloud has.
+  show       Tell one cluster: its nodes, addresses and status.
+  ssh        Log in to a node (default: the master), or run one command there.
+  template   Print the Heat template of a cluster, for openstack stack create -t.
+  products   Name what can be installed.
+  delete     Delete clusters; one that is gone already is deleted.
+  cloud      A real OpenStack on this machine, the default where no cloud is configured:
+             start it, stop it (--purge: and remove it), ask after it, and print the
+             variables with which the openstack command finds it.
+
+ROLE is master or worker; NODE is a node's name, with or without that of the cluster.
+The words of COMMAND are joined by spaces for the node's shell, as ssh does.
+
+Options:
+  --product=PRODUCT           What to install, such as slurm (default: plain).
+  --workers=N                 How many workers (default: 2).
+  --cloud=CLOUD               An entry of clouds.yaml (default: OS_CLOUD, else OS_*
+                              variables, else ~/.cloudmesh/cloudmesh.yaml, else the
+                              cloud on this machine).
+  --image=IMAGE               Name or id of the image (default: the product's).
+  --flavor=FLAVOR             Flavor of every node (default: the product's).
+  --master-flavor=FLAVOR      Flavor of the master (default: that of the workers).
+  --network=NETWORK           Network of the nodes (default: the only one there is).
+  --external-network=NETWORK  Where the master's floating IP comes from.
+  --key=FILE                  A public key that may also log in.
+  --expect=FILE               YAML file of expectations; may be repeated.
+  --set=NAME=VALUE            A setting of the product; may be repeated.
+  --file=SPEC                 YAML file with all of these; options given here win.
+  --timeout=MINUTES           How long create may take (default: 30).
+  --keep                      Keep what was made when it fails.
+  --dry-run                   Print what would be sent to Heat, secrets masked; do nothing.
+  --role=ROLE                 master, worker or all [default: all].
+  --junit=FILE                Also write the verdicts to FILE as JUnit XML.
+  --show                      Print the script that is kept.
+  --purge                     Remove the cloud on this machine with all it holds.
+  --format=FORMAT             table, json, yaml or csv [default: table].
+
+Examples:
+  cm cluster create demo --product=slurm --workers=8
+  echo 'apt-get install -y htop' | cm cluster write demo worker
+  cm cluster test demo --role=worker uptime
+  cm cluster ssh demo worker1 -- df -h
+  cm cluster delete demo
+
+Exit status: 0 done or nothing to do, 1 failed, 2 usage, 3 verification failed,
+130 interrupted. Also: cm help VERB, cm --version.
+"""
