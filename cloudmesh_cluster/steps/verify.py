@@ -63,29 +63,35 @@ def verdicts(
             target.name: (target, tuple(c for c in checks if c.concerns(role)) or (LOGIN,))
             for role, targets in targets_by_role.items()
             for target in targets
-        },
-        progress,
+        }
     )
     start = clock.now()
-    book.tell()
     while todo := book.due(clock.now() - start):
         began = clock.now()
-        _try(book, todo, fleet, elapsed=began - start)
+        _try(book, todo, fleet, progress, elapsed=began - start)
         if book.due(clock.now() - start):
             clock.sleep(max(0.0, began + EVERY - clock.now()))
     return book.verdicts()
 
 
 def _try(
-    book: _Book[T], todo: Mapping[str, Sequence[int]], fleet: Runner[T], *, elapsed: float
+    book: _Book[T],
+    todo: Mapping[str, Sequence[int]],
+    fleet: Runner[T],
+    progress: Progress,
+    *,
+    elapsed: float,
 ) -> None:
     """Run on each node the checks that are due there, in one script for each."""
     chosen = {name: book.chosen(name, indexes) for name, indexes in todo.items()}
     texts = {checks: script(checks, elapsed).encode() for checks in set(chosen.values())}
+    done = book.total - sum(len(indexes) for indexes in todo.values())
+    progress.stage("verify", done, book.total)
 
     def answered(name: str, outcome: Outcome) -> None:
-        book.enter(name, todo[name], outcome)
-        book.tell(elapsed)
+        nonlocal done
+        done += book.enter(name, todo[name], outcome, elapsed)
+        progress.stage("verify", done, book.total)
 
     fleet.run(
         [book.nodes[name][0] for name in todo],
@@ -102,7 +108,6 @@ class _Book(Generic[T]):
     """The last verdict of each check on each node."""
 
     nodes: Mapping[str, tuple[T, tuple[Check, ...]]]
-    progress: Progress
     entries: dict[tuple[str, int], Verdict] = field(default_factory=dict)
 
     def chosen(self, name: str, indexes: Sequence[int]) -> tuple[Check, ...]:
@@ -121,16 +126,16 @@ class _Book(Generic[T]):
         verdict = self.entries.get((name, index))
         return verdict is not None and (verdict.passed or elapsed >= verdict.check.within)
 
-    def enter(self, name: str, indexes: Sequence[int], outcome: Outcome) -> None:
+    @property
+    def total(self) -> int:
+        return sum(len(checks) for _, checks in self.nodes.values())
+
+    def enter(self, name: str, indexes: Sequence[int], outcome: Outcome, elapsed: float) -> int:
+        """Judge what a node answered; how many of these checks are settled by it."""
         checks = self.chosen(name, indexes)
         for index, verdict in zip(indexes, _judged(name, checks, outcome), strict=True):
             self.entries[name, index] = verdict
-
-    def tell(self, elapsed: float = 0.0) -> None:
-        """Tell the progress how many are settled."""
-        total = sum(len(checks) for _, checks in self.nodes.values())
-        done = sum(self._settled(name, index, elapsed) for name, index in self.entries)
-        self.progress.stage("verify", done, total)
+        return sum(self._settled(name, index, elapsed) for index in indexes)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         return tuple(
