@@ -1,0 +1,93 @@
+"""What every test gets: a home of its own, no cloud of the developer's, an embedded one on demand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_HOME = Path.home()  # before any test has another
+SOFTWARE = Path(
+    os.environ.get("CM_CLOUD_SOFTWARE") or REAL_HOME / ".cloudmesh" / "cloud" / "software"
+)
+PRIVATE = tuple(
+    str(REAL_HOME / name) for name in (".ssh/", ".cloudmesh/", ".config/openstack/", "clouds.yaml")
+)
+LIVE = bool(os.environ.get("CM_LIVE"))  # make live: the cloud that the environment names is meant
+LEFT_OUT = pytest.StashKey[str]()
+
+collect_ignore = [] if LIVE else ["live"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the developer's cloud, keys and settings, from fixtures of the session as well."""
+    for name in list(os.environ):
+        if name.startswith(("OS_", "CM_", "CLOUDMESH_")) and not LIVE:
+            del os.environ[name]
+    for name in ("SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "NO_COLOR"):
+        os.environ.pop(name, None)
+    sys.addaudithook(_refuse_private_files)
+
+
+def _refuse_private_files(event: str, arguments: tuple[object, ...]) -> None:
+    """Fail the test that opens what belongs to the developer."""
+    if event != "open" or not isinstance(arguments[0], str):
+        return
+    path = arguments[0]
+    if path.startswith(PRIVATE) and not path.startswith(str(SOFTWARE)):
+        raise PermissionError(f"a test must not open {path}")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The HOME of this test alone."""
+    place = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(place))
+    return place
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Mapping[str, str]]:
+    """The variables with which clients find the embedded OpenStack, up as long as tests run."""
+    from cloudmesh_cluster.local import cloud as local
+
+    home = local.Home(state=ROOT / "build" / "test-cloud", software=SOFTWARE)
+    try:
+        local.up(home, print)
+        yield local.exports(home)
+    finally:
+        local.down(home, print)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the embedded cloud where that cannot run."""
+    for item in items:
+        if "cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker("cloud")
+    reason = _no_cloud_because()
+    left_out = [item for item in items if reason and item.get_closest_marker("cloud")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        config.stash[LEFT_OUT] = (
+            f"left out: {len(left_out)} tests on the embedded cloud, because {reason}"
+        )
+
+
+def _no_cloud_because() -> str:
+    if sys.platform != "linux":
+        return "this is not Linux"
+    if os.geteuid() != 0:
+        return "this is not root"
+    return ""
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of all: what was left out, and why."""
+    said = config.stash.get(LEFT_OUT, "")
+    if said:
+        print(said)
