@@ -234,7 +234,8 @@ class _Reader:
 
     def told(self) -> tuple[str, ...]:
         """The problems as lines, in the order of the file."""
-        return tuple(f"{self.source}:{line}: {words}" for line, words in sorted(self.problems))
+        ordered = sorted(self.problems, key=lambda problem: problem[0])
+        return tuple(f"{self.source}:{line}: {words}" for line, words in ordered)
 
     def document(self, node: yaml.Node) -> tuple[Check, ...]:
         if isinstance(node, yaml.SequenceNode):
@@ -244,7 +245,8 @@ class _Reader:
             return ()
         values = self.mapping(node, ("expect",))
         if "expect" not in values:
-            self.problem(node, "there is no expect:")
+            if not self.problems:  # a key that is nearly right has been told of
+                self.problem(node, "there is no expect:")
             return ()
         return self.listed(values["expect"])
 
@@ -273,7 +275,7 @@ class _Reader:
             return None
         before = len(self.problems)
         values = self.mapping(node, _KEYS)
-        kind = self.kind(node, values)
+        kind = self.kind(node, values, clean=len(self.problems) == before)
         take = _Take(self, values)
         check = Check(
             kind=kind,
@@ -289,10 +291,11 @@ class _Reader:
         )
         return check if len(self.problems) == before else None
 
-    def kind(self, node: yaml.Node, values: dict[str, yaml.Node]) -> Kind:
+    def kind(self, node: yaml.Node, values: dict[str, yaml.Node], *, clean: bool) -> Kind:
         given = [kind for kind in _KINDS if kind in values]
         if not given:
-            self.problem(node, "a check needs one of: " + ", ".join(_KINDS))
+            if clean:  # else the kind may be the key that is not known
+                self.problem(node, "a check needs one of: " + ", ".join(_KINDS))
             return "command"
         for extra in given[1:]:
             self.problem(values[extra], f"a check has one of {given[0]} and {extra}, not both")
