@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, no cloud of the developer's, an embedded one on demand."""
+"""What every test gets: a home of its own, no cloud of yours, an embedded one on demand."""
 
 from __future__ import annotations
 

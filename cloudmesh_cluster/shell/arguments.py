@@ -162,6 +162,8 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     near = get_close_matches(word, known, 1)
     if near:
         return f"did you mean {near[0]}?"
+    if len(known) == 1:
+        return f"there is {known[0]}"
     return f"there are {', '.join(known[:-1])} and {known[-1]}"
 
 

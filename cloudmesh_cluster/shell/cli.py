@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # help is fast because whatever it does not need is imported where it is used
     from collections.abc import Sequence
     from signal import Signals
+    from typing import TextIO
 
     from cloudmesh_cluster.model.errors import ClusterError
 
@@ -16,26 +17,29 @@ HELP: tuple[list[str], ...] = ([], ["help"], ["--help"], ["-h"])
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the words name, by default the program's own; gives its exit status."""
+    given = sys.argv[1:] if argv is None else argv
     try:
-        status = _main(_unquoted(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        words = _unquoted(given)
+    except ValueError:
+        print(f"cm: a quote is not closed: {given[0]!r}", file=sys.stderr)
+        return 2
+    try:
+        status = _main(words)
+        sys.stdout.flush()  # here, where a reader that has left can still be told from a bug
     except BrokenPipeError:
         if not _nobody_reads():
             raise
-        status = 1
+        return 1
     return status
 
 
 def _unquoted(words: Sequence[str]) -> list[str]:
     """The words; a lone one with spaces is split: IPython's ``alias cm cm %s`` sends such."""
-    if len(words) == 1 and " " in words[0]:
-        import shlex
+    if len(words) != 1 or " " not in words[0]:
+        return list(words)
+    import shlex
 
-        try:
-            return shlex.split(words[0])
-        except ValueError:  # a quote that is not closed: the word is told as it is
-            pass
-    return list(words)
+    return shlex.split(words[0])
 
 
 def _main(words: list[str]) -> int:
@@ -65,9 +69,9 @@ def _guarded(words: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"{speaker}: interrupted", file=sys.stderr)
         return int(ExitStatus.INTERRUPTED)
-    except BrokenPipeError:
-        raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return int(ExitStatus.FAILED)
         import traceback
 
         traceback.print_exc()
@@ -133,13 +137,19 @@ def _interrupt(number: int, frame: object) -> None:
 def _nobody_reads() -> bool:
     """Whether the reader of our output has left, as ``head`` does; nothing more is sent to it."""
     import os
+
+    left = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _reader_left(stream)]
+    for number in left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return bool(left)
+
+
+def _reader_left(stream: TextIO) -> bool:
     import select
 
-    left = False
-    for stream in (sys.stdout, sys.stderr):
-        poll = select.poll()
-        poll.register(stream.fileno(), 0)
-        if poll.poll(0):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            left = True
-    return left
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)  # 0: errors alone
+    except OSError:  # a notebook's stream is no file
+        return False
+    return bool(poll.poll(0))

@@ -1,8 +1,8 @@
 """The help of every shell, which is also the grammar; nothing else, so that help costs nothing."""
 
 USAGE = """\
-cm cluster - compute clusters on OpenStack: one master and equal workers, able to
-log in to each other by name, verified, or rolled back.
+cm cluster - compute clusters on OpenStack: one master and equal workers that log
+in to each other by name, verified, or rolled back.
 
 Usage:
   cm cluster create NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
@@ -28,44 +28,44 @@ Usage:
   cm cloud env
 
 What they do:
-  create     Make a cluster, wire it, verify it; roll all of it back if anything fails.
+  create     Make a cluster, wire and verify it; roll it back if anything fails.
   write      Keep a role's script, from FILE or stdin; it runs at first boot.
-  test       Run the expectations again, or a command, or a script from stdin.
+  test       Run the expectations again, or a command or script on the nodes.
   list       Name the clusters that the cloud has.
   show       Tell one cluster: its nodes, addresses and status.
   ssh        Log in to a node (default: the master), or run one command there.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed.
   delete     Delete clusters; one that is gone already is deleted.
-  cloud      A real OpenStack on this machine, the default where no cloud is configured:
-             start it, stop it (--purge: and remove it), ask after it, and print the
-             variables with which the openstack command finds it.
+  cloud      A real OpenStack on this machine, the default where no cloud is
+             configured: start it (up), stop it (down), ask after it (status), and
+             print the variables with which the openstack command finds it (env).
 
-ROLE is master or worker; NODE is a node's name, with or without that of the cluster.
+ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1.
 The words of COMMAND are joined by spaces for the node's shell, as ssh does.
 
 Options:
   --product=PRODUCT           What to install, such as slurm (default: plain).
   --workers=N                 How many workers (default: 2).
-  --cloud=CLOUD               An entry of clouds.yaml (default: OS_CLOUD, else OS_*
-                              variables, else ~/.cloudmesh/cloudmesh.yaml, else the
-                              cloud on this machine).
+  --cloud=CLOUD               An entry of clouds.yaml (default: OS_CLOUD, else
+                              OS_* variables, else ~/.cloudmesh/cloudmesh.yaml,
+                              else the cloud on this machine).
   --image=IMAGE               Name or id of the image (default: the product's).
   --flavor=FLAVOR             Flavor of every node (default: the product's).
   --master-flavor=FLAVOR      Flavor of the master (default: that of the workers).
-  --network=NETWORK           Network of the nodes (default: the only one there is).
+  --network=NETWORK           Network of the nodes (default: the only one).
   --external-network=NETWORK  Where the master's floating IP comes from.
   --key=FILE                  A public key that may also log in.
   --expect=FILE               YAML file of expectations; may be repeated.
   --set=NAME=VALUE            A setting of the product; may be repeated.
-  --file=SPEC                 YAML file with all of these; options given here win.
+  --file=SPEC                 YAML file with these options; those given here win.
   --timeout=MINUTES           How long create may take (default: 30).
   --keep                      Keep what was made when it fails.
-  --dry-run                   Print what would be sent to Heat, secrets masked; do nothing.
+  --dry-run                   Print what Heat would get, secrets masked; stop.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.
-  --purge                     Remove the cloud on this machine with all it holds.
+  --purge                     Remove this machine's cloud with all it holds.
   --format=FORMAT             table, json, yaml or csv [default: table].
 
 Examples:
