@@ -1,0 +1,276 @@
+"""Verify N nodes by SSH, and let ClusterShell's clush and ssh2-python do the same work.
+
+Real OpenSSH servers on loopback addresses; every client runs the same script, which is what one
+small check comes to, checks the host key, and is a process of its own, so that its start counts.
+The servers share the machine with the client: beyond a few dozen nodes they are the limit.
+
+    python benchmarks/verify.py [N...]         (default 10 100 500)
+
+Needs openssh-server, and the extras "bench": ClusterShell and ssh2-python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SIZES = (10, 100, 500)
+ROUNDS = 3
+POOL = 64  # connections at once, for every client
+TIMEOUT = 5.0  # seconds, where some nodes hang
+WALL_LIMIT = 1.3  # times the best of the others
+CPU_LIMIT = 6.0  # ms a node
+
+
+# --- the clients, each a process -----------------------------------------------------------------
+
+
+def small_check() -> Any:
+    from cloudmesh_cluster.model.checks import Check, Expectation
+
+    return Check("command", "echo fine", expect=Expectation(stdout="fine"))
+
+
+def ours(task: dict[str, Any]) -> dict[str, int]:
+    from cloudmesh_cluster.doors.ssh import Fleet, Target
+    from cloudmesh_cluster.steps.verify import verdicts
+    from cloudmesh_cluster.steps.wait import SystemClock
+
+    class Quiet:
+        def stage(self, name: str, done: int = 0, total: int = 0) -> None:
+            pass
+
+        def note(self, line: str) -> None:
+            pass
+
+    targets = [
+        Target(address, address, task["login"], (task["host_key"],), task["port"])
+        for address in task["addresses"]
+    ]
+    with Fleet(Path(task["identity"]), connect_timeout=TIMEOUT, pool=POOL) as fleet:
+        found = verdicts({"worker": targets}, [small_check()], fleet, SystemClock(), Quiet())
+    return {
+        "fine": sum(verdict.passed for verdict in found),
+        "refused": sum("connection refused" in verdict.seen for verdict in found),
+        "silent": sum("no SSH greeting" in verdict.seen for verdict in found),
+        "named": len({verdict.node for verdict in found}),
+    }
+
+
+def ssh2_python(task: dict[str, Any]) -> dict[str, int]:
+    import base64
+    import socket
+
+    from ssh2.session import Session
+
+    expected = base64.b64decode(task["host_key"].split()[1])
+    script = task["script"].encode()
+
+    def one(address: str) -> bool:
+        sock = socket.create_connection((address, task["port"]), timeout=TIMEOUT)
+        sock.settimeout(None)
+        session = Session()
+        session.set_timeout(int(TIMEOUT * 1000))
+        session.handshake(sock)
+        if session.hostkey()[0] != expected:
+            raise ValueError("host key changed")
+        session.userauth_publickey_fromfile(task["login"], task["identity"])
+        channel = session.open_session()
+        channel.execute("bash -s")
+        channel.write(script)
+        channel.send_eof()
+        output = b""
+        while (read := channel.read(65536))[0] > 0:
+            output += read[1]
+        channel.wait_eof()
+        channel.close()
+        channel.wait_closed()
+        status = channel.get_exit_status()
+        del channel, session  # before the socket: freeing a session touches its descriptor
+        sock.close()
+        return status == 0 and b"fine" in output
+
+    def attempt(address: str) -> str:
+        try:
+            return "fine" if one(address) else "wrong"
+        except ConnectionRefusedError:
+            return "refused"
+        except Exception as error:
+            return type(error).__name__
+
+    with ThreadPoolExecutor(POOL) as pool:
+        answers = list(pool.map(attempt, task["addresses"]))
+    return {answer: answers.count(answer) for answer in set(answers)}
+
+
+CLIENTS = {"cm": ours, "ssh2-python": ssh2_python}
+
+
+# --- running them --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one client took for one task."""
+
+    wall: float
+    cpu: float
+    answers: dict[str, int]
+
+
+def cost(client: str, task: dict[str, Any]) -> Cost:
+    argv = clush(task) if client == "clush" else [sys.executable, __file__, "--client", client]
+    stdin = None if client == "clush" else json.dumps(task).encode()
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as given:
+        given.write(stdin or b"")
+        given.seek(0)
+        began = time.monotonic()
+        process = subprocess.Popen(argv, stdin=given, stdout=output)
+        _, _, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+        process.returncode = 0  # reaped above, where its use of the CPU is told
+        output.seek(0)
+        said = output.read()
+    answers = {"fine": said.count(b"fine\n")} if client == "clush" else json.loads(said)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, answers)
+
+
+def clush(task: dict[str, Any]) -> list[str]:
+    program = shutil.which("clush", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program, "ClusterShell is not installed"
+    options = (
+        f"-F none -i {task['identity']} -p {task['port']} -o BatchMode=yes "
+        f"-o StrictHostKeyChecking=yes -o UserKnownHostsFile={task['known_hosts']} "
+        # its default, a post-quantum key exchange, would cost five times as much
+        "-o KexAlgorithms=curve25519-sha256"
+    )
+    return [
+        program, "-w", ",".join(task["addresses"]), "-l", task["login"], "-f", str(POOL),
+        "-t", str(TIMEOUT), "-u", "30", "-o", options, "-N", "--nostdin",
+        f"bash -c {shlex.quote(task['script'])}",
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def task_for(addresses: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Servers on all addresses, and what a client has to know of them."""
+    from cloudmesh_cluster.model.checks import script
+    from tests.sshd import servers
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with servers(folder / "sshd", addresses, prefix=_plain_shell()) as server:
+            known_hosts = folder / "known_hosts"
+            known_hosts.write_text(f"* {server.host_key}\n")
+            yield {
+                "addresses": list(addresses),
+                "port": server.port,
+                "login": server.login,
+                "identity": str(server.identity),
+                "host_key": server.host_key,
+                "known_hosts": str(known_hosts),
+                "script": script([small_check()]),
+            }
+
+
+def _plain_shell() -> list[str]:
+    """Hide our own ~/.bashrc from the servers: it may cost more than the whole handshake."""
+    bashrc = Path.home() / ".bashrc"
+    if os.geteuid() != 0 or not shutil.which("unshare") or not bashrc.exists():
+        print("note: the servers read this user's ~/.bashrc, which may cost much", flush=True)
+        return []
+    hide = f'mount --bind /dev/null {shlex.quote(str(bashrc))} && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", hide, "sh"]
+
+
+def addresses_of(count: int, net: int = 1) -> list[str]:
+    return [f"127.{net}.{number // 250}.{number % 250 + 1}" for number in range(count)]
+
+
+# --- the two comparisons -------------------------------------------------------------------------
+
+
+def compare(sizes: Sequence[int]) -> None:
+    clients = ["cm", "ssh2-python", "clush"]
+    print(f"{'nodes':>5}  {'client':<12} {'wall s':>7} {'nodes/s':>8} {'CPU ms/node':>12}")
+    with task_for(addresses_of(max(sizes))) as task:
+        for size in sizes:
+            part = {**task, "addresses": task["addresses"][:size]}
+            costs: dict[str, list[Cost]] = {client: [] for client in clients}
+            for _ in range(ROUNDS):
+                for client in clients:
+                    costs[client].append(cost(client, part))
+            for client in clients:
+                told(size, client, costs[client])
+            judged(size, {client: min(c.wall for c in costs[client]) for client in clients},
+                   statistics.median(c.cpu for c in costs["cm"]) * 1000 / size)  # fmt: skip
+
+
+def told(size: int, client: str, costs: Sequence[Cost]) -> None:
+    for one in costs:
+        if one.answers.get("fine") != size:
+            print(f"       {client} reached only {one.answers}")
+    wall = min(one.wall for one in costs)
+    cpu = statistics.median(one.cpu for one in costs) * 1000 / size
+    print(f"{size:>5}  {client:<12} {wall:>7.2f} {size / wall:>8.0f} {cpu:>12.2f}", flush=True)
+
+
+def judged(size: int, walls: dict[str, float], cpu: float) -> None:
+    ratio = walls["cm"] / min(wall for client, wall in walls.items() if client != "cm")
+    print(
+        f"       wall {ratio:.2f} x the best other: {met(ratio <= WALL_LIMIT)} {WALL_LIMIT}; "
+        f"CPU {cpu:.1f} ms a node: {met(cpu <= CPU_LIMIT)} {CPU_LIMIT}",
+        flush=True,
+    )
+
+
+def met(claim: bool) -> str:
+    return "within" if claim else "NOT within"
+
+
+def with_trouble(size: int = 100) -> None:
+    """One node in ten refuses, one in twenty accepts and is silent."""
+    from tests.sshd import impostor
+
+    refusing, silent = addresses_of(size // 10, net=2), addresses_of(size // 20, net=3)
+    with task_for(addresses_of(size - len(refusing) - len(silent))) as task:
+        well = min(cost("cm", task).wall for _ in range(2))
+        with contextlib.ExitStack() as stack:
+            for address in silent:
+                stack.enter_context(impostor(address, port=task["port"]))
+            mixed = [*refusing, *task["addresses"], *silent]
+            ill = cost("cm", {**task, "addresses": mixed})
+    print(
+        f"\n{size} nodes, {len(refusing)} refusing and {len(silent)} silent, "
+        f"time-out {TIMEOUT:g} s: {ill.wall:.2f} s, and {well:.2f} s without them: "
+        f"{met(ill.wall <= TIMEOUT + well + 1)} one time-out\n  verdicts: {ill.answers}"
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    if argv[:1] == ["--client"]:
+        print(json.dumps(CLIENTS[argv[1]](json.load(sys.stdin))))
+        return 0
+    compare([int(word) for word in argv] or SIZES)
+    with_trouble()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
