@@ -17,7 +17,6 @@ import jinja2
 import yaml
 
 from cloudmesh_cluster.model.cluster import ROLES, StackRequest
-from cloudmesh_cluster.model.errors import ClusterError
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.plan import Plan
 from cloudmesh_cluster.products import TEMPLATES
@@ -92,9 +91,7 @@ def stack_request(plan: Plan, ingredients: Ingredients) -> StackRequest:
 def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, bytes]:
     """By role, the packed scripts that are too large for user_data and go over SSH."""
     return {
-        role: scripts[role].packed()
-        for role in ROLES
-        if not _fits(plan, _encoded(scripts[role]))
+        role: scripts[role].packed() for role in ROLES if not _fits(plan, _encoded(scripts[role]))
     }
 
 
@@ -118,8 +115,7 @@ def shown(request: StackRequest) -> str:
         if name.endswith(".yaml")
     ]
     masked = {
-        name: "********" if name in SECRETS else value
-        for name, value in request.parameters.items()
+        name: "********" if name in SECRETS else value for name, value in request.parameters.items()
     }
     parts.append("--- # parameters\n" + _dumped(masked).strip())
     return "\n\n".join(parts) + "\n"
@@ -204,5 +200,3 @@ _Readable.add_representer(str, _text)
 
 def _dumped(value: object) -> str:
     return yaml.dump(value, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=100)
-
-

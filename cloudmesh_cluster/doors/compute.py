@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.config.cloud_region import CloudRegion
 from openstack.connection import Connection
-from openstack.exceptions import NotFoundException, SDKException
+from openstack.exceptions import SDKException
 
 from cloudmesh_cluster.model.errors import CloudError
+from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image, with the least that it asks of a flavor."""
-
-    id: str
-    name: str
-    min_ram_mb: int
-    min_disk_gb: int
-
-
-@dataclass(frozen=True)
-class Flavor:
-    """A flavor and its size."""
-
-    id: str
-    name: str
-    ram_mb: int
-    vcpus: int
-    disk_gb: int
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network; external ones are where floating IPs come from."""
-
-    id: str
-    name: str
-    external: bool
-    shared: bool
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server as Nova tells of it; the fault is Nova's own text."""
-
-    id: str
-    name: str
-    status: str
-    fault: str = ""
+# Kernels and ramdisks are listed as images, but no server starts from one.
+PARTS_OF_IMAGES = ("aki", "ari")
 
 
 class Compute:
@@ -63,11 +26,12 @@ class Compute:
         self._cloud = Connection(config=region)
 
     def images(self) -> tuple[Image, ...]:
-        """The active images that the project sees."""
+        """The active images that the project sees and a server can start from."""
         with translated("image list"):
             return tuple(
                 Image(one.id, one.name or "", one.min_ram or 0, one.min_disk or 0)
                 for one in self._cloud.image.images(status="active")
+                if one.disk_format not in PARTS_OF_IMAGES
             )
 
     def flavors(self) -> tuple[Flavor, ...]:
@@ -103,14 +67,14 @@ class Compute:
                     return str(gateway["network_id"])
         return None
 
-    def servers(self, ids: Mapping[str, str] | None = None) -> tuple[Server, ...]:
-        """The project's servers, or those whose ids are given, asked for in one list."""
+    def servers(self, ids: Collection[str]) -> tuple[Server, ...]:
+        """Those of the project's servers that have these ids, asked for in one list."""
         with translated("server list"):
-            found = [
+            return tuple(
                 Server(one.id, one.name, one.status, (one.fault or {}).get("message", ""))
                 for one in self._cloud.compute.servers()
-            ]
-        return tuple(one for one in found if ids is None or one.id in ids)
+                if one.id in ids
+            )
 
     def console(self, server_id: str, lines: int = 60) -> str:
         """The end of the server's console log."""
@@ -118,31 +82,30 @@ class Compute:
             told = self._cloud.compute.get_server_console_output(server_id, length=lines)
         return str(told.get("output") or "")
 
-    def count(self) -> dict[str, int]:
-        """How much the project has of each thing that a cluster is made of."""
-        with translated("counting the project's resources"):
-            network = self._cloud.network
-            project = self._cloud.current_project_id
-            return {
-                "servers": _count(self._cloud.compute.servers(details=False)),
-                "keypairs": _count(self._cloud.compute.keypairs()),
-                "ports": _count(network.ports(project_id=project)),
-                "security groups": _count(network.security_groups(project_id=project)),
-                "floating IPs": _count(network.ips(project_id=project)),
-                "networks": _count(network.networks(project_id=project)),
-                "routers": _count(network.routers(project_id=project)),
-            }
+    def left(self, ids: Collection[str]) -> tuple[str, ...]:
+        """Those of these things that the project still has, each as ``kind name``.
 
-    def gone(self, server_id: str) -> bool:
-        """Whether Nova knows the server no more."""
-        try:
-            with translated("server show"):
-                self._cloud.compute.get_server(server_id)
-        except CloudError as error:
-            if isinstance(error.__cause__, NotFoundException):
-                return True
-            raise
-        return False
+        A port also counts when one of these servers owns it: Nova makes such ports by itself.
+        """
+        with translated("counting what is left"):
+            return tuple(
+                f"{kind} {one.name or one.id}"
+                for kind, things in self._things().items()
+                for one in things
+                if one.id in ids or getattr(one, "device_id", None) in ids
+            )
+
+    def _things(self) -> dict[str, Iterable[Any]]:
+        network = self._cloud.network
+        return {
+            "server": self._cloud.compute.servers(details=False),
+            "keypair": self._cloud.compute.keypairs(),
+            "port": network.ports(project_id=self._cloud.current_project_id),
+            "security group": network.security_groups(project_id=self._cloud.current_project_id),
+            "floating IP": network.ips(project_id=self._cloud.current_project_id),
+            "network": network.networks(project_id=self._cloud.current_project_id),
+            "router": network.routers(project_id=self._cloud.current_project_id),
+        }
 
 
 @contextmanager
@@ -157,7 +120,3 @@ def translated(what: str) -> Iterator[None]:
 def _words(error: Any) -> str:
     details = getattr(error, "details", None)
     return str(details or error)
-
-
-def _count(things: Any) -> int:
-    return sum(1 for _ in things)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from heatclient import exc
@@ -13,52 +12,16 @@ from heatclient.v1.client import Client
 from keystoneauth1.exceptions import ClientException, EndpointNotFound
 from keystoneauth1.session import Session
 
-from cloudmesh_cluster.model.cluster import Stack, StackRequest
-from cloudmesh_cluster.model.errors import CloudError, ClusterError
-
-HANDLE = "OS::Heat::WaitConditionHandle"
-SERVER = "OS::Nova::Server"
-
-
-class NameTaken(ClusterError):
-    """Heat has a stack of that name already."""
-
-
-class StackNotFound(ClusterError):
-    """Heat has no such stack."""
-
-
-class NoAnswer(CloudError):
-    """The reply was lost: what was asked for may have happened."""
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One resource of a stack, at any depth, as Heat tells of it."""
-
-    name: str
-    type: str
-    status: str
-    reason: str
-    physical_id: str
-    stack_id: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event of a stack, at any depth."""
-
-    id: str
-    time: str
-    resource: str
-    status: str
-    reason: str
+from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
+from cloudmesh_cluster.model.errors import CloudError, NameTaken, NoAnswer, StackNotFound
 
 
 class Heat:
     """What we ask of Heat, in our own words; every method raises CloudError or a child of ours."""
 
-    def __init__(self, session: Session, *, region: str | None = None, interface: str | None = None):
+    def __init__(
+        self, session: Session, *, region: str | None = None, interface: str | None = None
+    ):
         self._client = Client(
             session=session,
             region_name=region,
@@ -108,8 +71,7 @@ class Heat:
         """Every resource of the stack and of those nested in it."""
         with translated(f"stack resource list {stack_id}"):
             return tuple(
-                _resource(one)
-                for one in self._client.resources.list(stack_id, nested_depth=2)
+                _resource(one) for one in self._client.resources.list(stack_id, nested_depth=2)
             )
 
     def signals(self, stack_id: str, handle: str) -> dict[str, Mapping[str, Any]]:
@@ -121,9 +83,7 @@ class Heat:
     def events(self, stack_id: str) -> tuple[Event, ...]:
         """The events that Heat keeps, of all depths, the oldest first."""
         with translated(f"stack event list {stack_id}"):
-            found = [
-                _event(one) for one in self._client.events.list(stack_id, nested_depth=2)
-            ]
+            found = [_event(one) for one in self._client.events.list(stack_id, nested_depth=2)]
         return tuple(sorted(found, key=lambda event: event.time))
 
     def delete(self, stack_id: str) -> None:

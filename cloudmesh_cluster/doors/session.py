@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from keystoneauth1.exceptions import ClientException
+from keystoneauth1.exceptions import ClientException, Unauthorized
 from keystoneauth1.session import Session
 from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
@@ -104,7 +104,9 @@ def cloudmesh_entries(home: Path) -> dict[str, dict[str, Any]]:
     try:
         told = (yaml.safe_load(file.read_text()) or {}).get("cloudmesh", {})
         entries = {**told.get("clouds", {}), **told.get("cloud", {})}
-        return {name: _auth(entry["credentials"]) for name, entry in entries.items() if _fits(entry)}
+        return {
+            name: _auth(entry["credentials"]) for name, entry in entries.items() if _fits(entry)
+        }
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error!r}") from error
 
@@ -160,13 +162,20 @@ def _names(places: Places) -> list[str]:
     return known or list(cloudmesh_entries(places.home))
 
 
-def checked(session: Session) -> Session:
-    """The session, once it has a token; CloudError says why it gets none."""
+def checked(entry: CloudEntry) -> Session:
+    """A session that has a token; CloudError says why the cloud gives none."""
+    session = entry.session()
     try:
         session.get_token()
-        return session
-    except ClientException as error:
+    except Unauthorized as error:
         raise CloudError(
-            f"the cloud does not let us in: {error}",
-            "Check the user name, password, project and auth_url of its entry.",
+            f"cloud {entry.name} does not let us in: {error}",
+            f"Check the user name, password and project in {entry.source}.",
         ) from error
+    except ClientException as error:
+        start = "Start it with: cm cloud up." if entry.name == EMBEDDED else ""
+        raise CloudError(
+            f"cloud {entry.name} does not answer: {error}",
+            start or f"Check auth_url in {entry.source}, and the way to it.",
+        ) from error
+    return session

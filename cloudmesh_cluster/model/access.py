@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudmesh_cluster.model.cluster import MASTER, Node
+from cloudmesh_cluster.model.cluster import MASTER
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,12 @@ class Entrance:
     address: str
     login: str
     host_key: str
+    port: int = 22
+
+    @property
+    def host_keys(self) -> tuple[str, ...]:
+        """The keys that may prove the node."""
+        return (self.host_key,)
 
 
 @dataclass(frozen=True)
@@ -45,22 +51,6 @@ class Access:
     def read(cls, told: Mapping[str, Any]) -> Access:
         """What ``told`` gave, read again."""
         return cls(tuple(Entrance(**one) for one in told["nodes"]), bool(told["through_master"]))
-
-
-def entrances(
-    nodes: Sequence[Node], logins: Mapping[str, str], host_keys: Mapping[str, str]
-) -> tuple[Entrance, ...]:
-    """The nodes' doors, from where they are and what they reported."""
-    return tuple(
-        Entrance(
-            name=node.name,
-            role=node.role,
-            address=node.public_address or node.address,
-            login=logins[node.name],
-            host_key=host_keys[node.name],
-        )
-        for node in nodes
-    )
 
 
 def known_hosts(access: Access) -> str:

@@ -38,6 +38,29 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Resource:
+    """One resource of a stack, at any depth, as Heat tells of it."""
+
+    name: str
+    type: str
+    status: str
+    reason: str
+    physical_id: str
+    stack_id: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a stack, at any depth."""
+
+    id: str
+    time: str
+    resource: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Node:
     """One server of a cluster, as it runs."""
 

@@ -51,3 +51,15 @@ class VerificationFailed(ClusterError):
     """The cluster is there, but not as it was said to be."""
 
     exit_status = ExitStatus.UNVERIFIED
+
+
+class NameTaken(ClusterError):
+    """Heat has a stack of that name already."""
+
+
+class StackNotFound(ClusterError):
+    """Heat has no such stack."""
+
+
+class NoAnswer(CloudError):
+    """The reply was lost: what was asked for may have happened."""

@@ -12,10 +12,10 @@ import yaml
 
 from cloudmesh_cluster.model.errors import UsageError
 
-# A node's name is NAME-worker999 at most; Nova makes it the host name, and Heat takes 53 characters.
+# A node's name is NAME-worker950 at most: a host name, and Heat takes 53 characters.
 LONGEST_NAME = 40
 NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-MOST_WORKERS = 950  # what fits under Heat's 1000 resources a stack, shards and security group included
+MOST_WORKERS = 850  # what fits under Heat's 1000 resources for the whole tree
 DEFAULT_WORKERS = 2
 DEFAULT_TIMEOUT = 30  # minutes
 DEFAULT_PRODUCT = "plain"
@@ -55,8 +55,22 @@ class SpecFile:
     spec: Spec
     expect: yaml.Node | None = None
 
+    @property
+    def expect_text(self) -> str:
+        """The checks as a YAML text of their own."""
+        return str(yaml.serialize(self.expect, Dumper=yaml.SafeDumper)) if self.expect else ""
 
-TEXTS = ("product", "cloud", "image", "flavor", "master_flavor", "network", "external_network", "key")
+
+TEXTS = (
+    "product",
+    "cloud",
+    "image",
+    "flavor",
+    "master_flavor",
+    "network",
+    "external_network",
+    "key",
+)
 NUMBERS = ("workers", "timeout")
 
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Protocol, TypeVar
 
 from cloudmesh_cluster.model.errors import NotFound, UsageError
+from cloudmesh_cluster.model.offer import Flavor, Image, Network
 from cloudmesh_cluster.model.spec import Spec
 
 
@@ -21,47 +22,14 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class ImageLike(Named, Protocol):
-    """An image and the least that it asks of a flavor."""
-
-    @property
-    def min_ram_mb(self) -> int: ...
-
-    @property
-    def min_disk_gb(self) -> int: ...
-
-
-class FlavorLike(Named, Protocol):
-    """A flavor and its size."""
-
-    @property
-    def ram_mb(self) -> int: ...
-
-    @property
-    def vcpus(self) -> int: ...
-
-    @property
-    def disk_gb(self) -> int: ...
-
-
-class NetworkLike(Named, Protocol):
-    """A network; external ones are where floating IPs come from."""
-
-    @property
-    def external(self) -> bool: ...
-
-    @property
-    def shared(self) -> bool: ...
-
-
 class Cloud(Protocol):
     """What is needed of the cloud."""
 
-    def images(self) -> Sequence[ImageLike]: ...
+    def images(self) -> Sequence[Image]: ...
 
-    def flavors(self) -> Sequence[FlavorLike]: ...
+    def flavors(self) -> Sequence[Flavor]: ...
 
-    def networks(self) -> Sequence[NetworkLike]: ...
+    def networks(self) -> Sequence[Network]: ...
 
     def external_network_of(self, network_id: str) -> str | None: ...
 
@@ -124,16 +92,14 @@ def found(name: str, things: Iterable[N], kind: str) -> N:
     )
 
 
-def chosen_image(spec: Spec, images: Sequence[ImageLike]) -> ImageLike:
+def chosen_image(spec: Spec, images: Sequence[Image]) -> Image:
     """The image named, or the only one there is."""
     if spec.image:
         return found(spec.image, images, "image")
     return only(images, "image")
 
 
-def smallest_flavor(
-    flavors: Sequence[FlavorLike], ram_mb: int, vcpus: int, disk_gb: int
-) -> str:
+def smallest_flavor(flavors: Sequence[Flavor], ram_mb: int, vcpus: int, disk_gb: int) -> str:
     """The name of the smallest flavor that is large enough; a disk of 0 is the image's own."""
     for flavor in flavors:
         large = flavor.ram_mb >= ram_mb and flavor.vcpus >= vcpus
@@ -166,7 +132,7 @@ def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
     return network.id, external
 
 
-def only_network(networks: Sequence[NetworkLike]) -> NetworkLike:
+def only_network(networks: Sequence[Network]) -> Network:
     """The only network there is; of several the user says which."""
     outer = [one.name for one in networks if one.external]
     if len(networks) > 1 and outer:

@@ -1,0 +1,46 @@
+"""What a cloud has to choose from, and how its servers do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, with the least that it asks of a flavor."""
+
+    id: str
+    name: str
+    min_ram_mb: int
+    min_disk_gb: int
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A flavor and its size."""
+
+    id: str
+    name: str
+    ram_mb: int
+    vcpus: int
+    disk_gb: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network; external ones are where floating IPs come from."""
+
+    id: str
+    name: str
+    external: bool
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server as Nova tells of it; the fault is Nova's own text."""
+
+    id: str
+    name: str
+    status: str
+    fault: str = ""

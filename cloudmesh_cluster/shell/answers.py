@@ -1,0 +1,153 @@
+"""The answers' schemas: what each command prints, in every format. docs/formats.rst shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cloudmesh_cluster.model.checks import Verdict
+from cloudmesh_cluster.model.cluster import Node, Result, Stack
+from cloudmesh_cluster.model.names import Group, cause, printable
+from cloudmesh_cluster.shell import output
+
+if TYPE_CHECKING:
+    from cloudmesh_cluster.local.cloud import Service
+    from cloudmesh_cluster.products import Product
+    from cloudmesh_cluster.shell.finding import Cluster
+    from cloudmesh_cluster.steps.create import Created
+
+Row = dict[str, object]
+
+NODE = ("name", "role", "status", "address", "public_address", "checks")
+LISTED = ("name", "status", "product", "created")
+PRODUCT = ("name", "summary", "variables")
+SERVICE = ("name", "status", "pid", "memory_mb", "address")
+VERDICT = ("node", "check", "passed", "seen")
+
+
+def created(name: str, cloud: str, product: str, made: Created) -> Row:
+    """A cluster that create has made."""
+    return {
+        "name": name,
+        "status": "CREATE_COMPLETE",
+        "cloud": cloud,
+        "product": product,
+        "seconds": round(made.seconds, 1),
+        "nodes": [node(one, made.verdicts) for one in made.nodes],
+        "verdicts": [verdict(one) for one in made.verdicts],
+    }
+
+
+def shown(cluster: Cluster) -> Row:
+    """A cluster that exists."""
+    told: Mapping[str, Any] = cluster.stack.outputs.get("cm_cluster") or {}
+    return {
+        "name": cluster.name,
+        "status": cluster.stack.status,
+        "cloud": cluster.cloud.name,
+        "product": told.get("product", ""),
+        "created": cluster.stack.created,
+        "reason": cluster.stack.reason,
+        "nodes": [node(one) for one in cluster.nodes],
+    }
+
+
+def cluster(answer: Row, format: str) -> str:
+    """A cluster's answer as text: tables of it and of its nodes; CSV has the nodes alone."""
+    if format in ("json", "yaml"):
+        return output.record(answer, format)
+    nodes: Any = answer["nodes"]
+    columns = [one for one in NODE if any(row.get(one) not in (None, "") for row in nodes)] or NODE
+    rows = output.text(nodes, columns if format == "table" else NODE, format)
+    if format == "csv":
+        return rows
+    facts = {key: value for key, value in answer.items() if isinstance(value, str | float | int)}
+    return output.record(facts, format) + "\n" + rows
+
+
+def node(one: Node, verdicts: Sequence[Verdict] | None = None) -> Row:
+    """A node, with how many of its checks passed where they were run."""
+    mine = [verdict for verdict in verdicts or () if verdict.node == one.name]
+    passed = sum(verdict.passed for verdict in mine)
+    return {
+        "name": one.name,
+        "role": one.role,
+        "status": one.status or "ACTIVE",
+        "address": one.address,
+        "public_address": one.public_address,
+        "checks": None if verdicts is None else f"{passed}/{len(mine)} passed",
+    }
+
+
+def listed(stack: Stack) -> Row:
+    """A cluster in a list; its tags say what it is."""
+    tags = dict(tag.partition("=")[::2] for tag in stack.tags)
+    return {
+        "name": stack.name,
+        "status": stack.status,
+        "product": tags.get("cm-cluster-product", ""),
+        "created": stack.created,
+    }
+
+
+def product(one: Product) -> Row:
+    """A product in a list."""
+    return {
+        "name": one.name,
+        "summary": one.summary,
+        "variables": [variable.name for variable in one.variables],
+    }
+
+
+def service(one: Service) -> Row:
+    """A service of the embedded cloud."""
+    return {
+        "name": one.name,
+        "status": one.status,
+        "pid": one.pid,
+        "memory_mb": round(one.memory_mb),
+        "address": one.address,
+    }
+
+
+def verdict(one: Verdict) -> Row:
+    """A check's verdict on one node."""
+    return {
+        "node": one.node,
+        "check": one.check.title,
+        "passed": one.passed,
+        "seen": one.seen,
+    }
+
+
+def group(one: Group) -> Row:
+    """What nodes answered that answered alike."""
+    if isinstance(one.outcome, Result):
+        return {
+            "nodes": list(one.names),
+            "exit_status": one.outcome.exit_status,
+            "stdout": one.outcome.stdout,
+            "stderr": one.outcome.stderr,
+        }
+    return {
+        "nodes": list(one.names),
+        "exit_status": None,
+        "stdout": "",
+        "stderr": cause(one.names[0], one.outcome),
+    }
+
+
+def groups(found: Sequence[Group], format: str) -> str:
+    """What a command came to: for people a block for each group, else rows."""
+    rows = [group(one) for one in found]
+    if format != "table":
+        return output.text(rows, ("nodes", "exit_status", "stdout", "stderr"), format)
+    return "\n".join(_block(one, row) for one, row in zip(found, rows, strict=True))
+
+
+def _block(one: Group, row: Row) -> str:
+    status = row["exit_status"]
+    head = f"--- {one.label}" + (f": exit status {status}" if status else "")
+    said = (str(row["stdout"]), str(row["stderr"]))
+    lines = [printable(text, keep="\n\t").rstrip("\n") for text in said if text.strip()]
+    return "\n".join([head, *lines])

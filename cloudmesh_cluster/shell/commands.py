@@ -1,0 +1,289 @@
+"""The verbs as commands: what was typed goes in, steps run, the answer is printed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
+from cloudmesh_cluster.shell import answers, files, output
+from cloudmesh_cluster.shell.environment import Cloud, Environment
+
+Arguments = Mapping[str, Any]
+Command = Callable[[Arguments, Environment], int]
+
+
+def run(arguments: Arguments, environment: Environment) -> int:
+    """Do what was asked; gives the exit status."""
+    try:
+        return COMMANDS[arguments["verb"]](arguments, environment)
+    finally:
+        environment.progress.close()
+
+
+# ---- making --------------------------------------------------------------------------------------
+
+
+def create(arguments: Arguments, environment: Environment) -> int:
+    """Make a cluster, or print what would be sent to Heat."""
+    from cloudmesh_cluster import render
+    from cloudmesh_cluster.shell import ordering
+    from cloudmesh_cluster.steps import create as step
+
+    wanted = ordering.asked(arguments, environment)
+    if arguments["--dry-run"]:
+        environment.answer(render.shown(ordering.rehearsed(wanted, environment).request))
+        return ExitStatus.DONE
+    cloud = environment.cloud(wanted.spec.cloud)
+    _refuse_taken(wanted.name, cloud)
+    order = ordering.order(wanted, cloud, environment, keep=arguments["--keep"])
+    workspace = environment.workspace(wanted.name)
+    created = step.create(
+        order,
+        step.Outside(
+            heat=cloud.heat,
+            compute=cloud.compute,
+            workspace=workspace,
+            connects=lambda access: environment.fleet(workspace, access),
+            clock=environment.clock,
+            progress=environment.progress,
+        ),
+    )
+    answer = answers.created(wanted.name, cloud.name, wanted.product.name, created)
+    environment.answer(answers.cluster(answer, arguments["--format"]))
+    environment.progress.note(
+        f"{wanted.name} is ready after {created.seconds:.0f} s. "
+        f"Log in: cm cluster ssh {wanted.name}; test it again: cm cluster test {wanted.name}; "
+        f"delete it: cm cluster delete {wanted.name}"
+    )
+    return ExitStatus.DONE
+
+
+def _refuse_taken(name: str, cloud: Cloud) -> None:
+    from cloudmesh_cluster.model.errors import NameTaken, StackNotFound
+    from cloudmesh_cluster.steps.nodes import is_ours
+
+    try:
+        stack = cloud.heat.stack(name)
+    except StackNotFound:
+        return
+    if is_ours(stack):
+        raise NameTaken(
+            f"there is a cluster {name} already ({stack.status})",
+            f"Look at it: cm cluster show {name}; delete it: cm cluster delete {name}",
+        )
+    raise NameTaken(
+        f"the name {name} is taken by a stack that cm cluster did not make",
+        "Choose another name; that stack is left alone.",
+    )
+
+
+def template(arguments: Arguments, environment: Environment) -> int:
+    """Print a template that ``openstack stack create -t`` makes the cluster of."""
+    from cloudmesh_cluster import render
+    from cloudmesh_cluster.shell import ordering
+
+    wanted = ordering.asked(arguments, environment)
+    cloud = environment.cloud(wanted.spec.cloud)
+    order = ordering.order(wanted, cloud, environment, one_file=True)
+    workspace = environment.workspace(wanted.name)
+    workspace.save_keypair(order.keypair)
+    workspace.save_order(order.told)
+    environment.answer(render.standalone(order.request))
+    environment.progress.note(
+        f"This holds the cluster's private key. Use it once, with the name {wanted.name}: "
+        f"openstack stack create --wait --tags {render.TAG} -t FILE {wanted.name}"
+    )
+    return ExitStatus.DONE
+
+
+def write(arguments: Arguments, environment: Environment) -> int:
+    """Keep a role's script, or show the one that is kept."""
+    from cloudmesh_cluster.model.spec import checked_name
+
+    name, role = checked_name(arguments["NAME"]), files.role(arguments["ROLE"])
+    workspace = environment.workspace(name)
+    if arguments["--show"]:
+        script = workspace.script(role)
+        if script is None:
+            raise ClusterError(
+                f"no script was written for the {role} role of {name}",
+                f"Write one: cm cluster write {name} {role} FILE",
+            )
+        environment.answer(script.decode())
+        return ExitStatus.DONE
+    script = files.script(arguments["FILE"], environment)
+    where = workspace.save_script(role, script)
+    environment.progress.note(f"{len(script)} bytes for {name}'s {role} role, kept in {where}")
+    if workspace.order():
+        environment.progress.note(
+            f"{name} was made already: the script is for the next create of that name."
+        )
+    return ExitStatus.DONE
+
+
+# ---- asking --------------------------------------------------------------------------------------
+
+
+def test(arguments: Arguments, environment: Environment) -> int:
+    """Run the expectations, a command, or a script from stdin on the nodes."""
+    from cloudmesh_cluster.shell import testing
+
+    return testing.test(arguments, environment)
+
+
+def listed(arguments: Arguments, environment: Environment) -> int:
+    """Name the clusters that the cloud has."""
+    from cloudmesh_cluster.render import TAG
+
+    stacks = environment.cloud(arguments["--cloud"]).heat.stacks(tags=TAG)
+    rows = [answers.listed(stack) for stack in sorted(stacks, key=lambda stack: stack.name)]
+    environment.answer(output.text(rows, answers.LISTED, arguments["--format"]))
+    return ExitStatus.DONE
+
+
+def show(arguments: Arguments, environment: Environment) -> int:
+    """Tell one cluster."""
+    from cloudmesh_cluster.shell import finding
+
+    cluster = finding.cluster(arguments["NAME"], environment)
+    environment.answer(answers.cluster(answers.shown(cluster), arguments["--format"]))
+    return ExitStatus.DONE
+
+
+def ssh(arguments: Arguments, environment: Environment) -> int:
+    """Log in to a node, or run a command there; the exit status is ssh's."""
+    import subprocess
+
+    from cloudmesh_cluster.shell import finding
+
+    name = arguments["NAME"]
+    access = finding.access(name, environment)
+    node = finding.node(arguments["NODE"] or "master", name, access)
+    words = ["ssh", "-F", str(environment.workspace(name).ssh_config), node.name]
+    environment.progress.close()
+    try:
+        # ssh joins its words by spaces itself; -- keeps them from being its options.
+        return subprocess.run([*words, "--", *arguments["COMMAND"]], check=False).returncode
+    except FileNotFoundError as error:
+        raise ClusterError(
+            "there is no ssh on this machine", "Install it: apt-get install openssh-client"
+        ) from error
+
+
+def products(arguments: Arguments, environment: Environment) -> int:
+    """Name what can be installed."""
+    from cloudmesh_cluster import products as known
+
+    found = known.products(known.folders(environment.products_folder))
+    rows = [answers.product(one) for one in found.values()]
+    environment.answer(output.text(rows, answers.PRODUCT, arguments["--format"]))
+    return ExitStatus.DONE
+
+
+# ---- ending --------------------------------------------------------------------------------------
+
+
+def delete(arguments: Arguments, environment: Environment) -> int:
+    """Delete clusters; every name is tried, and the first trouble is told at the end."""
+    troubles: list[ClusterError] = []
+    for name in dict.fromkeys(arguments["NAME"]):
+        try:
+            _delete(name, arguments["--cloud"], environment)
+        except ClusterError as error:
+            troubles.append(error)
+            environment.progress.note(f"{name}: {error.problem}")
+    if len(troubles) == 1 or len(arguments["NAME"]) == 1:
+        for trouble in troubles:
+            raise trouble
+    if troubles:
+        raise ClusterError(f"{len(troubles)} of {len(arguments['NAME'])} were not deleted")
+    return ExitStatus.DONE
+
+
+def _delete(name: str, cloud_name: str | None, environment: Environment) -> None:
+    from cloudmesh_cluster.model.errors import StackNotFound
+    from cloudmesh_cluster.model.spec import checked_name
+    from cloudmesh_cluster.steps.delete import deleted
+    from cloudmesh_cluster.steps.nodes import is_ours
+
+    workspace = environment.workspace(checked_name(name))
+    cloud = environment.cloud(cloud_name or workspace.order().get("cloud"))
+    try:
+        stack = cloud.heat.stack(name)
+    except StackNotFound:
+        workspace.forget()
+        environment.progress.note(f"{name}: nothing to delete on cloud {cloud.name}")
+        return
+    if not is_ours(stack):
+        raise UsageError(
+            f"stack {name} was not made by cm cluster, so it is left alone",
+            f"To delete it all the same: openstack stack delete {name}",
+        )
+    deleted(
+        stack.id,
+        heat=cloud.heat,
+        compute=cloud.compute,
+        clock=environment.clock,
+        progress=environment.progress,
+    )
+    workspace.forget()
+    environment.progress.note(f"{name} is deleted, and nothing of it is left")
+
+
+# ---- the embedded cloud --------------------------------------------------------------------------
+
+
+def cloud_up(arguments: Arguments, environment: Environment) -> int:
+    """Start the embedded cloud."""
+    from cloudmesh_cluster.local import cloud
+
+    cloud.up(environment.embedded, environment.progress.note)
+    environment.progress.note(
+        'Use it: cm cluster create NAME, or eval "$(cm cloud env)"; openstack'
+    )
+    return ExitStatus.DONE
+
+
+def cloud_down(arguments: Arguments, environment: Environment) -> int:
+    """Stop the embedded cloud."""
+    from cloudmesh_cluster.local import cloud
+
+    cloud.down(environment.embedded, environment.progress.note, purge=arguments["--purge"])
+    return ExitStatus.DONE
+
+
+def cloud_status(arguments: Arguments, environment: Environment) -> int:
+    """Tell how the embedded cloud's services do."""
+    from cloudmesh_cluster.local import cloud
+
+    rows = [answers.service(one) for one in cloud.status(environment.embedded)]
+    environment.answer(output.text(rows, answers.SERVICE, arguments["--format"]))
+    return ExitStatus.DONE
+
+
+def cloud_env(arguments: Arguments, environment: Environment) -> int:
+    """Print what makes the openstack command find the embedded cloud."""
+    from cloudmesh_cluster.local import cloud
+
+    for name, value in cloud.exports(environment.embedded).items():
+        environment.answer(f"export {name}={shlex.quote(value)}")
+    return ExitStatus.DONE
+
+
+COMMANDS: Mapping[str, Command] = {
+    "cluster create": create,
+    "cluster write": write,
+    "cluster test": test,
+    "cluster list": listed,
+    "cluster show": show,
+    "cluster ssh": ssh,
+    "cluster template": template,
+    "cluster products": products,
+    "cluster delete": delete,
+    "cloud up": cloud_up,
+    "cloud down": cloud_down,
+    "cloud status": cloud_status,
+    "cloud env": cloud_env,
+}

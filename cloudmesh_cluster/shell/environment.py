@@ -1,0 +1,145 @@
+"""What a command finds around it; doors are built here and nowhere else, and only when asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+from cloudmesh_cluster.steps.wait import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from cloudmesh_cluster.doors.compute import Compute
+    from cloudmesh_cluster.doors.heat import Heat
+    from cloudmesh_cluster.doors.session import CloudEntry
+    from cloudmesh_cluster.doors.ssh import Fleet
+    from cloudmesh_cluster.doors.workspace import Workspace
+    from cloudmesh_cluster.local.cloud import Home
+    from cloudmesh_cluster.model.access import Access
+    from cloudmesh_cluster.model.keys import KeyPair
+    from cloudmesh_cluster.shell.progress import PlainProgress, TerminalProgress
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One cloud, ready to be spoken to."""
+
+    name: str
+    source: str
+    heat: Heat
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The streams, the variables, the home folder, the clock."""
+
+    environ: Mapping[str, str]
+    home: Path
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    clock: Clock = field(default_factory=SystemClock)
+
+    @classmethod
+    def from_system(cls) -> Environment:
+        """This process's own."""
+        return cls(
+            environ=os.environ,
+            home=Path.home(),
+            stdin=sys.stdin.buffer,
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+        )
+
+    @cached_property
+    def progress(self) -> TerminalProgress | PlainProgress:
+        """Progress on stderr, in the way that suits it."""
+        from cloudmesh_cluster.shell.progress import progress_for
+
+        return progress_for(self.stderr, self.environ)
+
+    def answer(self, text: str) -> None:
+        """Print the answer of a command."""
+        self.progress.close()
+        self.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    # ---- folders ----
+
+    @property
+    def clusters(self) -> Path:
+        """Where the clusters' workspaces are."""
+        return self.home / ".cloudmesh" / "cluster"
+
+    @property
+    def products_folder(self) -> Path:
+        """Where the user's own products are."""
+        return self.clusters / "products"
+
+    def workspace(self, name: str) -> Workspace:
+        """The workspace of a cluster, whether it exists or not."""
+        from cloudmesh_cluster.doors.workspace import Workspace
+
+        return Workspace(self.clusters / name)
+
+    @property
+    def embedded(self) -> Home:
+        """Where the embedded cloud lives."""
+        from cloudmesh_cluster.local.cloud import Home
+
+        return Home.from_environment(self.environ)
+
+    # ---- doors ----
+
+    def keypair(self, comment: str) -> KeyPair:
+        """A new keypair."""
+        from cloudmesh_cluster.doors.keys import new_keypair
+
+        return new_keypair(comment)
+
+    def cloud(self, name: str | None) -> Cloud:
+        """The cloud of that name, or the one that is meant when none is named.
+
+        The embedded cloud is started if it is the one and is down.
+        """
+        entry = self._entry(name)
+        from cloudmesh_cluster.doors.compute import Compute
+        from cloudmesh_cluster.doors.heat import Heat
+        from cloudmesh_cluster.doors.session import checked
+
+        session = checked(entry)
+        config = entry.region
+        heat = Heat(
+            session,
+            region=config.get_region_name() or None,
+            interface=config.get_interface("orchestration"),
+        )
+        return Cloud(entry.name, entry.source, heat, Compute(config))
+
+    def _entry(self, name: str | None) -> CloudEntry:
+        from cloudmesh_cluster.doors import session
+        from cloudmesh_cluster.local import cloud
+
+        home = self.embedded
+        places = session.Places(self.environ, self.home, home.clouds_yaml)
+        if name == session.EMBEDDED and name not in places.clouds_yaml():
+            entry = None
+        else:
+            entry = session.cloud_entry(name, places)
+        if entry is not None:
+            return entry
+        if not cloud.is_up(home):
+            self.progress.note("No cloud is configured: starting the embedded one.")
+            cloud.up(home, self.progress.note)
+        return session.embedded(places)
+
+    def fleet(self, workspace: Workspace, access: Access) -> Fleet:
+        """SSH to the nodes, through the master where only it can be reached."""
+        from cloudmesh_cluster.doors.ssh import Fleet
+
+        jump: Any = access.master if access.through_master else None
+        return Fleet(workspace.identity, jump=jump)

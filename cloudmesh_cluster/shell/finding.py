@@ -1,0 +1,98 @@
+"""Find a cluster that exists: its stack, its nodes, and how to reach them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from cloudmesh_cluster.model.access import Access, Entrance
+from cloudmesh_cluster.model.cluster import Node, Stack
+from cloudmesh_cluster.model.errors import ClusterError, NotFound, StackNotFound
+from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.model.spec import checked_name
+from cloudmesh_cluster.render import TAG
+from cloudmesh_cluster.shell.environment import Cloud, Environment
+from cloudmesh_cluster.steps import nodes as of_stack
+from cloudmesh_cluster.steps.reports import signalled
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster as its cloud tells of it."""
+
+    name: str
+    cloud: Cloud
+    stack: Stack
+    nodes: tuple[Node, ...]
+    access: Access
+
+
+def cluster(name: str, environment: Environment) -> Cluster:
+    """The cluster of that name; NotFound lists those that there are.
+
+    What the workspace does not know of its nodes' host keys, Heat's signals tell.
+    """
+    workspace = environment.workspace(checked_name(name))
+    cloud = environment.cloud(workspace.order().get("cloud"))
+    try:
+        stack = cloud.heat.stack(name)
+    except StackNotFound as error:
+        raise _unknown(name, cloud) from error
+    if not of_stack.is_ours(stack):
+        raise ClusterError(f"stack {name} was not made by cm cluster")
+    resources = cloud.heat.resources(stack.id)
+    nodes = of_stack.nodes(stack, resources) if stack.outputs.get("hosts") else ()
+    access = workspace.access()
+    if access is None:
+        reports = signalled(cloud.heat, of_stack.handles(resources))
+        access = of_stack.access_reported(nodes, reports)
+        if workspace.keypair() and len(access.entrances) == len(nodes) > 0:
+            workspace.save_access(access)
+    servers = {one.id: one.status for one in cloud.compute.servers([n.server_id for n in nodes])}
+    return Cluster(name, cloud, stack, _with_status(nodes, servers), access)
+
+
+def access(name: str, environment: Environment) -> Access:
+    """How to reach the cluster's nodes, from the workspace alone where that knows it."""
+    workspace = environment.workspace(checked_name(name))
+    if known := workspace.access():
+        return known
+    found = cluster(name, environment)
+    if workspace.keypair() is None:
+        raise ClusterError(
+            f"this machine has no key for {name}: the cluster was made elsewhere",
+            f"Copy the folder {workspace.folder} from the machine that made it.",
+        )
+    if not found.access.entrances:
+        raise ClusterError(
+            f"the nodes of {name} have not reported their host keys ({found.stack.status})",
+            f"Try again when they have booted: cm cluster show {name}",
+        )
+    return found.access
+
+
+def node(word: str, name: str, access: Access) -> Entrance:
+    """The node that the word names, with or without the cluster's name in front."""
+    for one in access.entrances:
+        if word in (one.name, one.name.removeprefix(f"{name}-")):
+            return one
+    names = [one.name for one in access.entrances]
+    short = [one.removeprefix(f"{name}-") for one in names]
+    near = get_close_matches(word, [*short, *names], 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise NotFound(
+        f"{name} has no node {word!r}{hint}",
+        f"It has: {folded(names)}. To run a command on the master: cm cluster ssh {name} -- {word}",
+    )
+
+
+def _unknown(name: str, cloud: Cloud) -> NotFound:
+    names = sorted(one.name for one in cloud.heat.stacks(tags=TAG))
+    near = get_close_matches(name, names, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    there = f"There are: {', '.join(names)}." if names else "There is none yet."
+    return NotFound(f"there is no cluster {name} on cloud {cloud.name}{hint}", there)
+
+
+def _with_status(nodes: tuple[Node, ...], status: dict[str, str]) -> tuple[Node, ...]:
+    return tuple(replace(one, status=status.get(one.server_id, "gone")) for one in nodes)

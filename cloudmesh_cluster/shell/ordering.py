@@ -1,0 +1,106 @@
+"""From the words of create and template to an order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cloudmesh_cluster import products
+from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.spec import (
+    Spec,
+    assignments,
+    checked_name,
+    checked_timeout,
+    checked_workers,
+    spec_file,
+)
+from cloudmesh_cluster.shell import files
+from cloudmesh_cluster.shell.environment import Cloud, Environment
+from cloudmesh_cluster.steps import order as step
+from cloudmesh_cluster.steps.choose import Choice, choice
+from cloudmesh_cluster.steps.create import Order
+from cloudmesh_cluster.steps.order import Asked
+
+UNCHOSEN = "(chosen from the cloud)"
+
+
+def asked(arguments: Mapping[str, Any], environment: Environment) -> Asked:
+    """What the words ask for; every problem that needs no cloud is told here."""
+    name = checked_name(arguments["NAME"])
+    workspace = environment.workspace(name)
+    places = products.folders(environment.products_folder)
+    spec = arguments["--file"]
+    return step.asked(
+        name,
+        options=options(arguments),
+        file=spec_file(files.text(spec), spec) if spec else None,
+        expectations=[(one, files.text(one)) for one in arguments.get("--expect", [])],
+        product_named=lambda product: products.product(product, places),
+        script=workspace.script,
+        user_key=lambda key: files.public_key(key, environment),
+    )
+
+
+def options(arguments: Mapping[str, Any]) -> Spec:
+    """The options as a spec."""
+    workers, timeout = arguments["--workers"], arguments.get("--timeout")
+    return Spec(
+        product=arguments["--product"],
+        workers=checked_workers(workers) if workers is not None else None,
+        cloud=arguments["--cloud"],
+        image=arguments["--image"],
+        flavor=arguments["--flavor"],
+        master_flavor=arguments["--master-flavor"],
+        network=arguments["--network"],
+        external_network=arguments["--external-network"],
+        key=arguments["--key"],
+        timeout=checked_timeout(timeout) if timeout is not None else None,
+        values=assignments(arguments["--set"]),
+    )
+
+
+def order(
+    wanted: Asked,
+    cloud: Cloud,
+    environment: Environment,
+    *,
+    keep: bool = False,
+    one_file: bool = False,
+) -> Order:
+    """The order, with what the cloud has for what was left open."""
+    return step.order(
+        wanted,
+        choice(
+            wanted.spec,
+            cloud.compute,
+            least_ram_mb=wanted.product.least_ram_mb,
+            least_vcpus=wanted.product.least_vcpus,
+        ),
+        keypair=environment.keypair(f"cm-{wanted.name}"),
+        ca=environment.keypair(f"cm-{wanted.name}-ca"),
+        cloud=cloud.name,
+        keep=keep,
+        one_file=one_file,
+    )
+
+
+def rehearsed(wanted: Asked, environment: Environment) -> Order:
+    """The order of a dry run: no cloud is asked, no key is made."""
+    spec = wanted.spec
+    flavor = spec.flavor or UNCHOSEN
+    own = bool(spec.external_network) and not spec.network
+    nothing = KeyPair("(made by create)", "(made by create)")
+    return step.order(
+        wanted,
+        Choice(
+            image=spec.image or UNCHOSEN,
+            flavor=flavor,
+            master_flavor=spec.master_flavor or flavor,
+            network=None if own else spec.network or UNCHOSEN,
+            external_network=spec.external_network,
+        ),
+        keypair=nothing,
+        ca=nothing,
+        cloud=spec.cloud or UNCHOSEN,
+    )

@@ -1,0 +1,120 @@
+"""``cm cluster test``: the expectations again, a command, or a script, on the nodes of a role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from cloudmesh_cluster import products
+from cloudmesh_cluster.model.access import Access
+from cloudmesh_cluster.model.checks import Check, Verdict
+from cloudmesh_cluster.model.cluster import ROLES, Result
+from cloudmesh_cluster.model.errors import ClusterError, ExitStatus
+from cloudmesh_cluster.model.names import grouped
+from cloudmesh_cluster.model.spec import DEFAULT_PRODUCT, checked_name
+from cloudmesh_cluster.shell import answers, files, finding, output
+from cloudmesh_cluster.shell.environment import Environment
+from cloudmesh_cluster.steps.order import Source, checks_of, values_of
+from cloudmesh_cluster.steps.verify import verdicts
+
+HOUR = 3600.0  # seconds that a command may take
+
+
+def test(arguments: Mapping[str, Any], environment: Environment) -> int:
+    """Run what was asked for and print what came of it; UNVERIFIED if anything failed."""
+    name = checked_name(arguments["NAME"])
+    role = arguments["--role"]
+    chosen = None if role == "all" else files.role(role)
+    given = [(one, files.text(one)) for one in arguments["--expect"]]
+    access = finding.access(name, environment)
+    if command := " ".join(arguments["COMMAND"]):
+        return _command(access, name, chosen, (command, b""), arguments["--format"], environment)
+    if script := files.piped_script(environment):
+        return _command(access, name, chosen, (RUN, script), arguments["--format"], environment)
+    found = _verdicts(access, name, chosen, given, environment)
+    if arguments["--junit"]:
+        _write_junit(arguments["--junit"], name, found)
+    rows = [answers.verdict(one) for one in found]
+    environment.answer(output.text(rows, answers.VERDICT, arguments["--format"]))
+    failed = [one for one in found if not one.passed]
+    environment.progress.note(f"{len(found) - len(failed)} of {len(found)} checks passed")
+    return ExitStatus.UNVERIFIED if failed else ExitStatus.DONE
+
+
+# A script names its own interpreter, so it has to be a file.
+RUN = (
+    'f=$(mktemp) && trap \'rm -f "$f"\' EXIT && cat >"$f" && chmod 700 "$f" && '
+    'case $(head -c 2 "$f") in "#!") "$f" ;; *) bash "$f" ;; esac'
+)
+
+
+def _command(
+    access: Access,
+    name: str,
+    role: str | None,
+    command: tuple[str, bytes],
+    format: str,
+    environment: Environment,
+) -> int:
+    words, stdin = command
+    targets: Any = access.of(role)
+    environment.progress.stage("nodes answered", 0, len(targets))
+    done = iter(range(1, len(targets) + 1))
+    with environment.fleet(environment.workspace(name), access) as fleet:
+        outcomes = fleet.run(
+            targets,
+            words,
+            stdin=stdin,
+            timeout=HOUR,
+            answered=lambda *_: environment.progress.stage(
+                "nodes answered", next(done), len(targets)
+            ),
+        )
+    environment.answer(answers.groups(grouped(outcomes), format))
+    good = all(isinstance(one, Result) and not one.exit_status for one in outcomes.values())
+    return ExitStatus.DONE if good else ExitStatus.UNVERIFIED
+
+
+def _verdicts(
+    access: Access,
+    name: str,
+    role: str | None,
+    given: Sequence[Source],
+    environment: Environment,
+) -> tuple[Verdict, ...]:
+    targets: dict[str, Any] = {one: access.of(one) for one in ROLES if role in (None, one)}
+    checks = _checks(access, name, given, environment)
+    with environment.fleet(environment.workspace(name), access) as fleet:
+        return verdicts(targets, checks, fleet, environment.clock, environment.progress)
+
+
+def _checks(
+    access: Access, name: str, given: Sequence[Source], environment: Environment
+) -> tuple[Check, ...]:
+    """What create was told to expect, and what is given now; elsewhere, what the product expects."""
+    order = environment.workspace(name).order()
+    places = products.folders(environment.products_folder)
+    product = products.product(order.get("product", DEFAULT_PRODUCT), places)
+    own = product.expectations()
+    kept = [(one["source"], one["text"]) for one in order.get("expect", [])]
+    if not order and own:
+        kept = [(own[1], own[0])]
+    values = values_of(name, len(access.of("worker")), order.get("values") or product.values({}))
+    return checks_of([*kept, *given], values)
+
+
+def _write_junit(name: str, cluster: str, found: Sequence[Verdict]) -> None:
+    failed = sum(not one.passed for one in found)
+    suite = ElementTree.Element(
+        "testsuite", name=f"cm cluster test {cluster}", tests=str(len(found)), failures=str(failed)
+    )
+    for one in found:
+        case = ElementTree.SubElement(suite, "testcase", classname=one.node, name=one.check.title)
+        if not one.passed:
+            ElementTree.SubElement(case, "failure", message=one.seen)
+    try:
+        ElementTree.ElementTree(suite).write(Path(name), encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise ClusterError(f"{name}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,278 @@
+"""Create a cluster: one try, one record, nothing left when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from cloudmesh_cluster.model.access import Access
+from cloudmesh_cluster.model.checks import Check, Verdict
+from cloudmesh_cluster.model.cluster import ROLES, Node, StackRequest
+from cloudmesh_cluster.model.errors import (
+    ClusterError,
+    ExitStatus,
+    NameTaken,
+    NoAnswer,
+    NodeError,
+    StackNotFound,
+    VerificationFailed,
+)
+from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.steps import delete, follow, record
+from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
+from cloudmesh_cluster.steps.progress import Progress
+from cloudmesh_cluster.steps.reports import FINISHED
+from cloudmesh_cluster.steps.verify import verdicts as verdicts_of
+from cloudmesh_cluster.steps.wait import Clock
+
+# The node waits for the file that comes last, so that it never starts half a script.
+TAKE_SCRIPTS = "sudo -n bash -c 'set -e; cd /var/lib/cm-cluster/scripts; tar -xz; touch complete'"
+LOST_REPLY = 30.0  # seconds in which a stack whose reply was lost shows up in the list
+
+
+@dataclass(frozen=True)
+class Order:
+    """A cluster that is to be made, ready for Heat."""
+
+    request: StackRequest
+    unique_tag: str
+    servers: int
+    keypair: KeyPair
+    checks: tuple[Check, ...]
+    late_scripts: Mapping[str, bytes]
+    told: Mapping[str, object]
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The doors that create goes through."""
+
+    heat: Heat
+    compute: Compute
+    workspace: Workspace
+    connects: Connects
+    clock: Clock
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Created:
+    """A cluster that is there and holds what was expected."""
+
+    stack_id: str
+    nodes: tuple[Node, ...]
+    access: Access
+    verdicts: tuple[Verdict, ...]
+    seconds: float
+
+
+class CreateFailed(ClusterError):
+    """Create failed; the message also says what became of the stack."""
+
+    def __init__(self, problem: str, next_step: str, exit_status: ExitStatus) -> None:
+        super().__init__(problem, next_step)
+        self.exit_status = exit_status
+
+
+def create(order: Order, outside: Outside) -> Created:
+    """The cluster, verified.
+
+    Raises NameTaken when a stack of that name exists, which is then left alone, and CreateFailed
+    after recording the evidence and rolling back. Seconds are of the clock that was given.
+    """
+    began = outside.clock.now()
+    watch = follow.Watch(
+        heat=outside.heat,
+        compute=outside.compute,
+        connects=outside.connects,
+        clock=outside.clock,
+        progress=outside.progress,
+        deadline=began + order.request.timeout_mins * 60,
+    )
+    outside.workspace.save_keypair(order.keypair)
+    outside.workspace.save_order(order.told)
+    seen, found = follow.Seen(), tuple[Verdict, ...]()
+    try:
+        seen.stack_id = _asked(order, outside)
+        follow.stack_made(watch, seen, order.servers)
+        follow.nodes_ready(watch, seen, lambda: _bring_scripts(order, watch, seen))
+        access = seen.access
+        outside.workspace.save_access(access)
+        with outside.connects(access) as fleet:
+            found = verdicts_of(
+                {role: access.of(role) for role in ROLES},
+                order.checks,
+                fleet,
+                outside.clock,
+                outside.progress,
+            )
+        _insist(found)
+    except NameTaken:
+        outside.workspace.forget()
+        raise
+    except BaseException as error:
+        _end(order, outside, watch, seen, error, found)
+    return Created(seen.stack_id, seen.nodes, access, found, outside.clock.now() - began)
+
+
+def _asked(order: Order, outside: Outside) -> str:
+    """The id of the stack that Heat begins to make.
+
+    A reply that was lost is looked up by the tag that only this request has: the stack may exist.
+    """
+    outside.progress.stage("stack requested")
+    try:
+        return outside.heat.create(order.request)
+    except NoAnswer:
+        stack_id = _found_by_tag(order, outside, LOST_REPLY)
+        if stack_id is None:
+            raise
+        return stack_id
+
+
+def _found_by_tag(order: Order, outside: Outside, seconds: float) -> str | None:
+    end = outside.clock.now() + seconds
+    while True:
+        try:
+            stacks = outside.heat.stacks(tags=order.unique_tag)
+        except NoAnswer:
+            stacks = ()
+        if stacks:
+            return stacks[0].id
+        if outside.clock.now() >= end:
+            return None
+        outside.clock.sleep(1)
+
+
+def _bring_scripts(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
+    """Carry the scripts that user_data could not; the nodes wait for them."""
+    for role, packed in order.late_scripts.items():
+        access = seen.access
+        with watch.connects(access) as fleet:
+            outcomes = fleet.run(access.of(role), TAKE_SCRIPTS, stdin=packed, timeout=60)
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, NodeError):
+                raise outcome
+            if outcome.exit_status:
+                raise NodeError(f"{name} did not take the role's script: {outcome.stderr.strip()}")
+
+
+def _insist(found: Sequence[Verdict]) -> None:
+    failed = [one for one in found if not one.passed]
+    if failed:
+        raise VerificationFailed(failures(failed))
+
+
+def failures(failed: Sequence[Verdict]) -> str:
+    """The checks that did not pass, a line for each that was seen to fail in the same way."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for one in failed:
+        nodes.setdefault((one.check.title, one.seen), []).append(one.node)
+    lines = [f"{folded(names)}: {title}: {seen}" for (title, seen), names in nodes.items()]
+    return "\n".join([f"{len(failed)} checks failed" if len(failed) > 1 else "1 check failed",
+                      *lines])  # fmt: skip
+
+
+# ---- the worst day ------------------------------------------------------------------------------
+
+
+def _end(
+    order: Order,
+    outside: Outside,
+    watch: follow.Watch,
+    seen: follow.Seen,
+    error: BaseException,
+    found: Sequence[Verdict],
+) -> NoReturn:
+    """Record, roll back unless the cluster is to be kept, and raise what tells all of it."""
+    interrupted = isinstance(error, KeyboardInterrupt)
+    if not seen.stack_id:
+        lost = interrupted or isinstance(error, NoAnswer)
+        seen.stack_id = (_found_by_tag(order, outside, 3.0) or "") if lost else ""
+    files, where = _recorded(outside, watch, seen, error, found)
+    problem = _problem(order, error, files)
+    if not isinstance(error, ClusterError | KeyboardInterrupt):
+        outside.progress.note(f"{type(error).__name__}: rolling back")
+    fate = _fate(order, outside, seen, where)
+    if not isinstance(error, ClusterError | KeyboardInterrupt):
+        raise error
+    status = ExitStatus.INTERRUPTED if interrupted else getattr(error, "exit_status", 1)
+    raise CreateFailed(problem, fate, ExitStatus(status)) from error
+
+
+def _recorded(
+    outside: Outside,
+    watch: follow.Watch,
+    seen: follow.Seen,
+    error: BaseException,
+    found: Sequence[Verdict],
+) -> tuple[Mapping[str, str], str]:
+    """The evidence, and where it is; whatever goes wrong here must not keep us from rolling back."""
+    brief = isinstance(error, KeyboardInterrupt)
+    outside.progress.stage("record")
+    files: Mapping[str, str] = {}
+    try:
+        files = record.evidence(watch, seen, error, found, brief=brief)
+        return files, f"the record is in {outside.workspace.save_record(files)}"
+    except KeyboardInterrupt:
+        return files, "there is no record, for it was interrupted"
+    except Exception as trouble:
+        return files, f"there is no record: {trouble}"
+
+
+def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted while creating {order.request.name}"
+    lines = [error.problem if isinstance(error, ClusterError) else str(error)]
+    if isinstance(error, follow.NodeFailed):
+        for one in error.reports[:3]:
+            if one.phase == FINISHED:
+                log = files.get(f"{one.node}/node.log", "")
+                lines += [f"  {line}" for line in record.script_output(log, one.reason.split()[0])]
+    return "\n".join(lines)
+
+
+def _fate(order: Order, outside: Outside, seen: follow.Seen, where: str) -> str:
+    """What became of the stack, as the end of the message; the deletion happens here."""
+    name = order.request.name
+    if not seen.stack_id:
+        outside.workspace.forget()
+        return f"Nothing was made; {where}."
+    if order.keep:
+        outside.workspace.save_access(seen.access)
+        return (
+            f"The stack is kept, as you asked; {where}.\n"
+            f"Look around: cm cluster ssh {name}; delete it: cm cluster delete {name}"
+        )
+    try:
+        delete.deleted(
+            seen.stack_id,
+            heat=outside.heat,
+            compute=outside.compute,
+            clock=outside.clock,
+            progress=outside.progress,
+        )
+    except KeyboardInterrupt:
+        return (
+            f"Interrupted again: the cloud goes on deleting the stack; {where}.\n"
+            f"See it to its end: cm cluster delete {name}"
+        )
+    except ClusterError as error:
+        return f"{error}\nAlso, {where}; then: cm cluster delete {name}"
+    outside.workspace.forget()
+    return (
+        f"The stack has been deleted; {where}.\n"
+        f"To keep it next time: cm cluster create {name} --keep"
+    )
+
+
+def is_there(name: str, heat: Heat) -> bool:
+    """Whether Heat has a stack of that name, ours or not."""
+    try:
+        heat.stack(name)
+    except StackNotFound:
+        return False
+    return True

@@ -1,0 +1,251 @@
+"""Follow a create: the stack until Heat has made it, then the nodes until they are ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from cloudmesh_cluster.model.access import Access
+from cloudmesh_cluster.model.cluster import Node, Resource, Result, Stack
+from cloudmesh_cluster.model.errors import CloudError, ClusterError, NoAnswer, NodeError
+from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.steps import nodes as of_stack
+from cloudmesh_cluster.steps import reports as told
+from cloudmesh_cluster.steps.outside import Compute, Connects, Heat
+from cloudmesh_cluster.steps.progress import Progress
+from cloudmesh_cluster.steps.reports import Report, Reports
+from cloudmesh_cluster.steps.wait import Clock, TimedOut
+
+SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
+DEAF_HEAT = 60.0  # seconds for which Heat may give no answer before we give up
+PATIENCE = 20.0  # seconds that one such question may take
+STAGES = {told.BOOTED: "nodes booted", told.WIRED: "nodes wired", told.FINISHED: "scripts ended"}
+
+
+class StackFailed(ClusterError):
+    """Heat could not make the stack."""
+
+
+class NodeFailed(ClusterError):
+    """A node says that it could not do its part."""
+
+    def __init__(self, problem: str, reports: tuple[Report, ...]) -> None:
+        super().__init__(problem)
+        self.reports = reports
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches, and until when on the clock."""
+
+    heat: Heat
+    compute: Compute
+    connects: Connects
+    clock: Clock
+    progress: Progress
+    deadline: float
+
+
+@dataclass
+class Seen:
+    """What has been seen so far; a record is made of it when something fails."""
+
+    stack_id: str = ""
+    stack: Stack | None = None
+    resources: tuple[Resource, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    reports: dict[tuple[str, str], Report] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def access(self) -> Access:
+        """How to reach those nodes whose host key is known."""
+        return of_stack.access_reported(self.nodes, self.reports)
+
+
+def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
+    """Return when Heat has made the stack.
+
+    Raises StackFailed with Heat's reasons, TimedOut with what is missing.
+    """
+    heard = watch.clock.now()
+    while True:
+        watch.progress.stage("servers made", len(_made(seen)), expected)
+        try:
+            seen.stack = watch.heat.status(seen.stack_id)
+            seen.resources = watch.heat.resources(seen.stack_id)
+            heard = watch.clock.now()
+        except NoAnswer as error:
+            if watch.clock.now() - heard > DEAF_HEAT:
+                raise CloudError(
+                    f"Heat has not answered for {DEAF_HEAT:.0f} s: {error.problem}"
+                ) from error
+        else:
+            _tell_reasons(watch, seen)
+            if seen.stack.status == "CREATE_COMPLETE":
+                break
+            if seen.stack.status != "CREATE_IN_PROGRESS":
+                raise StackFailed(_stack_words(seen))
+        if watch.clock.now() >= watch.deadline:
+            raise TimedOut(_late_stack(seen, expected))
+        watch.clock.sleep(_pace(expected))
+    seen.stack = watch.heat.stack(seen.stack_id)
+    seen.nodes = of_stack.nodes(seen.stack, seen.resources)
+    watch.progress.stage("servers made", len(seen.nodes), expected)
+
+
+def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None] | None = None) -> None:
+    """Return when every node has booted, is wired and its role's scripts have ended well.
+
+    ``when_wired`` is called once, when all are wired. Raises NodeFailed as soon as one node
+    reports a failure, TimedOut naming the nodes that have not reported.
+    """
+    asks = _Asks(watch)
+    for phase in told.PHASES:
+        while missing := _missing(seen, phase):
+            watch.progress.stage(STAGES[phase], len(seen.nodes) - len(missing), len(seen.nodes))
+            _listen(watch, seen, asks)
+            if failures := told.failed(seen.reports):
+                raise NodeFailed(_node_words(failures), tuple(failures))
+            if not (missing := _missing(seen, phase)):
+                break
+            if watch.clock.now() >= watch.deadline:
+                raise TimedOut(_late_nodes(watch, seen, phase, missing))
+            watch.clock.sleep(_pace(len(seen.nodes)))
+        watch.progress.stage(STAGES[phase], len(seen.nodes), len(seen.nodes))
+        if phase == told.WIRED and when_wired:
+            when_wired()
+
+
+def _pace(nodes: int) -> float:
+    """Seconds between two questions: Heat is asked kindly about large stacks."""
+    return max(0.5, nodes / 50)
+
+
+def _made(seen: Seen) -> list[Resource]:
+    return [
+        one
+        for one in seen.resources
+        if one.type == of_stack.SERVER_TYPE and one.status == "CREATE_COMPLETE"
+    ]
+
+
+def _missing(seen: Seen, phase: str) -> list[str]:
+    return [node.name for node in seen.nodes if (node.name, phase) not in seen.reports]
+
+
+def _tell_reasons(watch: Watch, seen: Seen) -> None:
+    """Say a failure when Heat first has it: Heat tries a server five times before it gives up."""
+    for one in seen.resources:
+        bad = one.status.endswith("FAILED") and one.reason
+        if bad and seen.reasons.get(one.name) != one.reason:
+            seen.reasons[one.name] = one.reason
+            watch.progress.note(f"{one.name}: {one.reason}")
+
+
+def _stack_words(seen: Seen) -> str:
+    assert seen.stack is not None
+    nested = [one.name for one in seen.resources if one.type.endswith(".yaml")]
+    reasons = {name: why for name, why in seen.reasons.items() if name not in nested}
+    lines = [f"{name}: {why}" for name, why in reasons.items()] or [seen.stack.reason]
+    return "\n".join([f"stack {seen.stack.name} ended {seen.stack.status}", *lines])
+
+
+def _late_stack(seen: Seen, expected: int) -> str:
+    made = {one.name for one in _made(seen)}
+    servers = [one for one in seen.resources if one.type == of_stack.SERVER_TYPE]
+    waiting = [f"{one.name}: {one.status} {one.reason}".strip() for one in servers
+               if one.name not in made]  # fmt: skip
+    head = f"Heat made {len(made)} of {expected} servers in the time there was"
+    return "\n".join([head, *waiting])
+
+
+def _node_words(failures: list[Report]) -> str:
+    return "\n".join(failure_words(one) for one in failures)
+
+
+def failure_words(report: Report) -> str:
+    """What a node's report of a failure means, in one line."""
+    if report.phase == told.FINISHED:
+        what = report.reason or "the scripts"
+        return f"{report.node}: {what} ended with exit status {report.exit_status}"
+    return f"{report.node}: {report.reason}"
+
+
+def _late_nodes(watch: Watch, seen: Seen, phase: str, missing: list[str]) -> str:
+    head = {
+        told.BOOTED: "never reported that it has booted",
+        told.WIRED: "was not wired",
+        told.FINISHED: "has not ended its scripts",
+    }[phase]
+    lines = [f"{folded(missing)} {head} in the time there was"]
+    if phase == told.BOOTED:
+        lines += [f"{name}: {_last_words(watch, seen, name)}" for name in missing[:5]]
+    return "\n".join(lines)
+
+
+def _last_words(watch: Watch, seen: Seen, name: str) -> str:
+    ids = {node.name: node.server_id for node in seen.nodes}
+    try:
+        lines = [line for line in watch.compute.console(ids[name]).splitlines() if line.strip()]
+    except ClusterError as error:
+        return f"its console cannot be read: {error.problem}"
+    return f"its console ends: {lines[-1].strip()[:200]}" if lines else "its console is empty"
+
+
+def _listen(watch: Watch, seen: Seen, asks: _Asks) -> None:
+    try:
+        seen.reports.update(told.signalled(watch.heat, of_stack.handles(seen.resources)))
+    except NoAnswer:
+        pass  # the deadline ends it; Heat may be starting again
+    else:
+        asks.of_silent_nodes(seen)
+
+
+class _Asks:
+    """Asks nodes by SSH that Heat has not heard of; their consoles prove their host keys."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._since = watch.clock.now()
+        self._host_keys: dict[str, str] = {}
+
+    def of_silent_nodes(self, seen: Seen) -> None:
+        """Ask, once the silence has lasted; every node then, for signals may stop at any phase."""
+        silent = _missing(seen, told.FINISHED)
+        if self._watch.clock.now() - self._since < SILENCE or not silent:
+            return
+        self._since = self._watch.clock.now() - SILENCE + 5
+        self._read_consoles(seen, silent)
+        for result in self._answers(seen, silent).values():
+            if isinstance(result, Result):
+                seen.reports.update(told.read_from(result))
+
+    def _read_consoles(self, seen: Seen, silent: list[str]) -> None:
+        for node in seen.nodes:
+            if node.name in self._host_keys or (node.name, told.BOOTED) in seen.reports:
+                continue
+            if node.name not in silent and not node.public_address:
+                continue
+            try:
+                key = told.console_host_key(self._watch.compute.console(node.server_id, 400))
+            except CloudError:
+                continue
+            if key:
+                self._host_keys[node.name] = key
+
+    def _answers(self, seen: Seen, silent: list[str]) -> Mapping[str, Result | NodeError]:
+        known = {**self._host_keys, **{e.name: e.host_key for e in seen.access.entrances}}
+        doors = of_stack.access(seen.nodes, dict.fromkeys(known, "root"), known)
+        targets = [one for one in doors.entrances if one.name in silent]
+        if not targets or (doors.through_master and not doors.of("master")):
+            return {}
+        with self._watch.connects(doors) as fleet:
+            return fleet.run(targets, told.STATUS_FILES, timeout=PATIENCE)
+
+
+def latest(reports: Reports, node: str) -> Report | None:
+    """The last phase that a node reported."""
+    return next(
+        (reports[node, phase] for phase in reversed(told.PHASES) if (node, phase) in reports), None
+    )

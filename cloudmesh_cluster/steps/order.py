@@ -1,0 +1,211 @@
+"""From what was asked to what is sent: the request to Heat, with all that a create needs beside it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudmesh_cluster import render
+from cloudmesh_cluster.model.checks import Check, checks, read_checks
+from cloudmesh_cluster.model.cluster import ROLES
+from cloudmesh_cluster.model.errors import UsageError
+from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.plan import SHARD_SIZE, planned
+from cloudmesh_cluster.model.spec import (
+    DEFAULT_PRODUCT,
+    DEFAULT_TIMEOUT,
+    DEFAULT_WORKERS,
+    Spec,
+    SpecFile,
+)
+from cloudmesh_cluster.products import Product, rendered
+from cloudmesh_cluster.steps.choose import Choice
+from cloudmesh_cluster.steps.create import Order
+
+Source = tuple[str, str]  # where expectations are from, and their YAML text
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked, options over spec file over product, all that needs no cloud."""
+
+    name: str
+    spec: Spec
+    product: Product
+    values: Mapping[str, object]
+    checks: tuple[Check, ...]
+    sources: tuple[Source, ...]
+    scripts: Mapping[str, render.Scripts]
+    user_key: str = ""
+
+    @property
+    def workers(self) -> int:
+        """How many workers."""
+        return self.spec.workers or DEFAULT_WORKERS
+
+    @property
+    def timeout(self) -> int:
+        """Minutes that the create may take."""
+        return self.spec.timeout or DEFAULT_TIMEOUT
+
+
+def asked(
+    name: str,
+    *,
+    options: Spec,
+    file: SpecFile | None,
+    expectations: Sequence[Source],
+    product_named: Callable[[str], Product],
+    script: Callable[[str], bytes | None],
+    user_key: Callable[[str], str],
+) -> Asked:
+    """What the user asked for, put together; UsageError tells every problem of the expectations."""
+    spec = options.over(file.spec) if file else options
+    product = product_named(spec.product or DEFAULT_PRODUCT)
+    spec = spec.over(product.defaults)
+    values = values_of(name, spec.workers or DEFAULT_WORKERS, product.values(spec.values))
+    found, sources = _expectations(file, expectations, product, values)
+    return Asked(
+        name=name,
+        spec=spec,
+        product=product,
+        values=values,
+        checks=found,
+        sources=sources,
+        scripts={
+            role: render.Scripts(product.script(role, values).encode(), script(role) or b"")
+            for role in ROLES
+        },
+        user_key=user_key(spec.key) if spec.key else "",
+    )
+
+
+def values_of(name: str, workers: int, chosen: Mapping[str, str]) -> dict[str, object]:
+    """What ``{{ }}`` can name in expectations and in a product's scripts."""
+    return {
+        **chosen,
+        "cluster": name,
+        "workers": workers,
+        "nodes": workers + 1,
+        "master": f"{name}-master",
+        "worker_names": [f"{name}-worker{number}" for number in range(1, workers + 1)],
+    }
+
+
+def checks_of(sources: Sequence[Source], values: Mapping[str, object]) -> tuple[Check, ...]:
+    """The checks of all these texts; UsageError tells every problem of every text."""
+    found: list[Check] = []
+    problems: list[str] = []
+    for source, text in sources:
+        try:
+            found += checks(text, source=source, fill=filler(values))
+        except UsageError as error:
+            problems.append(error.problem)
+    if problems:
+        raise UsageError("\n".join(problems))
+    return tuple(found)
+
+
+def filler(values: Mapping[str, object]) -> Callable[[str], str]:
+    """What fills in ``{{ workers }}``; it raises ValueError where a value is unknown."""
+
+    def fill(text: str) -> str:
+        if "{" not in text:
+            return text
+        try:
+            return rendered(text, values, "value")
+        except UsageError as error:
+            raise ValueError(error.problem.removeprefix("value: ")) from error
+
+    return fill
+
+
+def _expectations(
+    file: SpecFile | None,
+    given: Sequence[Source],
+    product: Product,
+    values: Mapping[str, object],
+) -> tuple[tuple[Check, ...], tuple[Source, ...]]:
+    problems: list[str] = []
+    own: tuple[Check, ...] = ()
+    sources: list[Source] = []
+    if told := product.expectations():
+        sources.append((told[1], told[0]))
+    if file and file.expect is not None:
+        own, wrong = read_checks(file.expect, source=file.source, fill=filler(values))
+        problems += wrong
+        sources.append((file.source, file.expect_text))
+    try:
+        others = checks_of([*sources[: 1 if told else 0], *given], values)
+    except UsageError as error:
+        raise UsageError("\n".join([*problems, error.problem])) from error
+    if problems:
+        raise UsageError("\n".join(problems))
+    return (*others, *own), (*sources, *given)
+
+
+def order(
+    wanted: Asked,
+    choice: Choice,
+    *,
+    keypair: KeyPair,
+    ca: KeyPair,
+    cloud: str,
+    dns_servers: Sequence[str] = (),
+    keep: bool = False,
+    one_file: bool = False,
+) -> Order:
+    """The order that makes what was asked with what the cloud has; ``one_file`` has no shards.
+
+    Raises UsageError when the whole does not fit into one file.
+    """
+    plan = planned(
+        wanted.name,
+        product=wanted.product.name,
+        workers=wanted.workers,
+        makes_network=choice.makes_network,
+        floating=choice.floating,
+        shard_size=wanted.workers if one_file else SHARD_SIZE,
+    )
+    late = render.carried_by_client(plan, wanted.scripts)
+    if one_file and late:
+        raise UsageError(
+            f"the script of the {' and the '.join(late)} is too large for a template",
+            "cm cluster create carries it to the nodes over SSH.",
+        )
+    unique_tag = f"{render.TAG}-id={uuid.uuid4()}"
+    request = render.stack_request(
+        plan,
+        render.Ingredients(
+            image=choice.image,
+            flavor=choice.flavor,
+            master_flavor=choice.master_flavor,
+            network=choice.network,
+            external_network=choice.external_network,
+            keypair=keypair,
+            ca=ca,
+            scripts=wanted.scripts,
+            user_key=wanted.user_key,
+            timeout_mins=wanted.timeout,
+            dns_servers=tuple(dns_servers),
+            extra_tags=(unique_tag,),
+        ),
+    )
+    return Order(
+        request=request,
+        unique_tag=unique_tag,
+        servers=len(plan.nodes),
+        keypair=keypair,
+        checks=wanted.checks,
+        late_scripts=late,
+        told={
+            "name": wanted.name,
+            "cloud": cloud,
+            "product": wanted.product.name,
+            "workers": wanted.workers,
+            "values": dict(wanted.product.values(wanted.spec.values)),
+            "expect": [{"source": source, "text": text} for source, text in wanted.sources],
+        },
+        keep=keep,
+    )
