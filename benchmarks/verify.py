@@ -36,6 +36,8 @@ POOL = 64  # connections at once, for every client
 TIMEOUT = 5.0  # seconds, where some nodes hang
 WALL_LIMIT = 1.3  # times the best of the others
 CPU_LIMIT = 6.0  # ms a node
+# Installed programs have their bytecode compiled; a checkout may forbid to keep it.
+ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 # --- the clients, each a process -----------------------------------------------------------------
@@ -141,7 +143,7 @@ def cost(client: str, task: dict[str, Any]) -> Cost:
         given.write(stdin or b"")
         given.seek(0)
         began = time.monotonic()
-        process = subprocess.Popen(argv, stdin=given, stdout=output)
+        process = subprocess.Popen(argv, stdin=given, stdout=output, env=ENVIRONMENT)
         _, _, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - began
         process.returncode = 0  # reaped above, where its use of the CPU is told
@@ -209,7 +211,9 @@ def addresses_of(count: int, net: int = 1) -> list[str]:
 def compare(sizes: Sequence[int]) -> None:
     clients = ["cm", "ssh2-python", "clush"]
     print(f"{'nodes':>5}  {'client':<12} {'wall s':>7} {'nodes/s':>8} {'CPU ms/node':>12}")
-    with task_for(addresses_of(max(sizes))) as task:
+    with bytecode_kept(), task_for(addresses_of(max(sizes))) as task:
+        for client in clients:
+            cost(client, {**task, "addresses": task["addresses"][:1]})
         for size in sizes:
             part = {**task, "addresses": task["addresses"][:size]}
             costs: dict[str, list[Cost]] = {client: [] for client in clients}
@@ -220,6 +224,15 @@ def compare(sizes: Sequence[int]) -> None:
                 told(size, client, costs[client])
             judged(size, {client: min(c.wall for c in costs[client]) for client in clients},
                    statistics.median(c.cpu for c in costs["cm"]) * 1000 / size)  # fmt: skip
+
+
+@contextlib.contextmanager
+def bytecode_kept() -> Iterator[None]:
+    """A place of our own for compiled modules, so that the checkout stays clean."""
+    with tempfile.TemporaryDirectory() as folder:
+        ENVIRONMENT["PYTHONPYCACHEPREFIX"] = folder
+        yield
+        del ENVIRONMENT["PYTHONPYCACHEPREFIX"]
 
 
 def told(size: int, client: str, costs: Sequence[Cost]) -> None:
