@@ -1,0 +1,82 @@
+"""What a user asks of a cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudmesh_cluster.model.errors import UsageError
+from cloudmesh_cluster.model.spec import (
+    Spec,
+    assignments,
+    checked_name,
+    checked_workers,
+    spec_file,
+)
+
+
+@pytest.mark.parametrize("name", ["demo", "a", "demo-2", "x" * 40])
+def test_a_good_name_is_taken(name: str) -> None:
+    assert checked_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Demo", "2demo", "demo-", "de mo", "$(reboot)", "demo\n", "x" * 41, "../demo", "dëmo", "-x"],
+)
+def test_a_name_that_is_no_host_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a cluster's name"):
+        checked_name(name)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "2.5", "", "851", "99999999999", "１"])
+def test_a_number_of_workers_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="whole number from 1 to 850"):
+        checked_workers(text)
+
+
+def test_options_win_over_the_spec_file() -> None:
+    file = Spec(workers=8, flavor="small", values={"a": "file", "b": "file"})
+
+    merged = Spec(workers=2, values={"a": "option"}).over(file)
+
+    assert merged == Spec(workers=2, flavor="small", values={"a": "option", "b": "file"})
+
+
+def test_a_spec_file_is_read() -> None:
+    read = spec_file("product: plain\nworkers: 3\nset:\n  a: 1\nexpect:\n  - port: 22\n", "s.yaml")
+
+    assert read.spec == Spec(product="plain", workers=3, values={"a": "1"})
+    assert "port: 22" in read.expect_text
+
+
+def test_all_problems_of_a_spec_file_are_told_with_their_lines() -> None:
+    text = "workrs: 3\nworkers: none\nflavor: [a]\ntimeout: 0\nset: x\n"
+
+    with pytest.raises(UsageError) as told:
+        spec_file(text, "s.yaml")
+
+    lines = told.value.problem.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [f"s.yaml:{n}" for n in range(1, 6)]
+    assert "did you mean workers?" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("- a list\n", "a spec is a mapping"),
+        ("a: [1\n", "s.yaml:2: not YAML"),
+        ("a: \x00\n", "not YAML"),
+    ],
+)
+def test_a_spec_file_that_is_none_says_so(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        spec_file(text, "s.yaml")
+
+
+def test_an_assignment_without_a_name_or_a_value_is_refused() -> None:
+    assert assignments(["a=1", "b=", "c=x=y"]) == {"a": "1", "b": "", "c": "x=y"}
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        assignments(["a"])
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        assignments(["=1"])

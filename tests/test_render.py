@@ -1,0 +1,141 @@
+"""What Heat is sent."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloudmesh_cluster import render
+from cloudmesh_cluster.model.cluster import StackRequest
+from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.plan import Plan, planned
+
+GOLDEN = Path(__file__).parent / "golden"
+KEYS = KeyPair("ssh-ed25519 AAAAkey demo", "-----BEGIN SECRET-----\nsecret\n-----END SECRET-----\n")
+CA = KeyPair("ssh-ed25519 AAAAca ca", "-----BEGIN SECRET-----\ncasecret\n-----END SECRET-----\n")
+NO_SCRIPTS = {"master": render.Scripts(), "worker": render.Scripts()}
+
+
+def plan(workers: int, *, own_network: bool = False, floating: bool = False) -> Plan:
+    return planned(
+        "demo", product="plain", workers=workers, makes_network=own_network, floating=floating
+    )
+
+
+def request(of: Plan, scripts: dict[str, render.Scripts] = NO_SCRIPTS) -> StackRequest:
+    return render.stack_request(
+        of,
+        render.Ingredients(
+            image="debian-12",
+            flavor="small",
+            master_flavor="large",
+            network=None if of.makes_network else "private",
+            external_network="public" if of.floating else None,
+            keypair=KEYS,
+            ca=CA,
+            scripts=scripts,
+        ),
+    )
+
+
+SHAPES = {
+    "direct-1": plan(1),
+    "direct-3": plan(3),
+    "behind-master-3": plan(3, floating=True),
+    "own-network-3": plan(3, own_network=True, floating=True),
+    "shards-60": plan(60),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_template_is_the_one_that_was_looked_at(shape: str) -> None:
+    seen = render.shown(request(SHAPES[shape]))
+    golden = GOLDEN / f"{shape}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(seen)
+    assert seen == golden.read_text()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_reference_of_a_template_leads_somewhere(shape: str) -> None:
+    sent = request(SHAPES[shape])
+    for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
+        template = yaml.safe_load(text)
+        parameters = {*template["parameters"], "OS::stack_name", "OS::stack_id"}
+        resources = set(template["resources"])
+        for function, name in references(template):
+            known = parameters if function == "get_param" else resources
+            assert name in (known if function != "get_file" else sent.files), (function, name)
+
+
+def references(value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, list):
+        return [found for one in value for found in references(one)]
+    if not isinstance(value, dict):
+        return []
+    found = [one for part in value.values() for one in references(part)]
+    for function in ("get_param", "get_resource", "get_file"):
+        if isinstance(value.get(function), str):
+            found.append((function, value[function]))
+    if isinstance(value.get("get_attr"), list):
+        found.append(("get_attr", value["get_attr"][0]))
+    return found
+
+
+def test_what_is_shown_has_no_secret() -> None:
+    assert "secret" not in render.shown(request(plan(2)))
+
+
+def test_a_repr_has_no_secret() -> None:
+    sent = request(plan(2))
+    assert "secret" not in f"{sent!r} {KEYS!r}"
+
+
+def test_a_standalone_template_needs_nothing_else() -> None:
+    template = yaml.safe_load(render.standalone(request(plan(2))))
+
+    assert all("default" in one for one in template["parameters"].values())
+    assert not [one for one in references(template) if one[0] == "get_file"]
+    assert "secret" in template["parameters"]["private_key"]["default"]
+
+
+def test_scripts_arrive_byte_by_byte() -> None:
+    script = b"#!/usr/bin/python3\r\nprint('__signal__ {{ x }} $(reboot)')\n"
+    scripts = {**NO_SCRIPTS, "worker": render.Scripts(role=script)}
+
+    payload = request(plan(2), scripts).files["scripts/worker.tar.gz.b64"]
+
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(payload))) as archive:
+        held = archive.extractfile("role")
+        assert held is not None
+        assert held.read() == script
+
+
+def test_a_script_that_user_data_cannot_hold_is_left_to_the_client() -> None:
+    large = render.Scripts(role=bytes(i * 7919 % 251 for i in range(40_000)) * 3)
+    noise = render.Scripts(role=base64.b85encode(_noise(60_000)))
+    scripts = {"master": large, "worker": noise}
+
+    sent = request(plan(2), scripts)
+
+    assert sent.files["scripts/worker.tar.gz.b64"] == ""
+    assert list(render.carried_by_client(plan(2), scripts)) == ["worker"]
+
+
+def test_the_largest_user_data_stays_under_what_nova_takes() -> None:
+    fixed = sum(len(text) for name, text in request(plan(2)).files.items() if "user_data" in name)
+    hosts = 851 * len("10.202.15.254 demo-worker850 worker850\n")
+    assert fixed + hosts + render.FILLED_IN_BYTES < render.USER_DATA_BYTES
+
+
+def _noise(count: int) -> bytes:
+    import random
+
+    return random.Random(1).randbytes(count)
