@@ -55,7 +55,7 @@ docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 dist: $(READY) ## Build sdist and wheel, install the wheel in a fresh environment and run it
-	rm -rf dist build/lib build/bdist.* build/dist-venv
+	rm -rf dist build/dist-venv
 	$(BIN)/python -m build --no-isolation --outdir dist . >build/dist.log || { cat build/dist.log; exit 1; }
 	$(PYTHON) -m venv build/dist-venv
 	build/dist-venv/bin/pip install --quiet dist/*.whl

