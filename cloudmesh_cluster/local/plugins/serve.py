@@ -1,0 +1,32 @@
+"""Serve one WSGI application of OpenStack: serve.py MODULE ADDRESS PORT NAME [OPTION...].
+
+The applications read sys.argv while they are imported, so they get one with only
+their own options in it.
+"""
+
+import importlib
+import sys
+
+import waitress
+
+
+def main():
+    """Import the application as the program NAME would, and answer on ADDRESS until ended."""
+    module, address, port, name, *options = sys.argv[1:]
+    sys.argv = [name, *options]
+    application = importlib.import_module(module).application
+    waitress.serve(
+        application,
+        host=address,
+        port=int(port),
+        threads=16,
+        ident=None,
+        channel_timeout=600,
+        connection_limit=1000,
+        max_request_body_size=64 * 1024**3,
+        clear_untrusted_proxy_headers=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
