@@ -56,7 +56,7 @@ docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an
 
 dist: $(READY) ## Build sdist and wheel, install the wheel in a fresh environment and run it
 	rm -rf dist build/dist-venv
-	$(BIN)/python -m build --no-isolation --outdir dist . >build/dist.log || { cat build/dist.log; exit 1; }
+	$(BIN)/python -m build --no-isolation --outdir dist . >build/dist.log 2>&1 || { cat build/dist.log; exit 1; }
 	$(PYTHON) -m venv build/dist-venv
 	build/dist-venv/bin/pip install --quiet dist/*.whl
 	cd build/dist-venv
