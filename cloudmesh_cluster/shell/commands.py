@@ -205,7 +205,7 @@ def delete(arguments: Arguments, environment: Environment) -> int:
 def _delete(name: str, cloud_name: str | None, environment: Environment) -> None:
     from cloudmesh_cluster.model.errors import StackNotFound
     from cloudmesh_cluster.model.spec import checked_name
-    from cloudmesh_cluster.steps.delete import deleted
+    from cloudmesh_cluster.steps.delete import Outside, deleted
     from cloudmesh_cluster.steps.nodes import is_ours
 
     workspace = environment.workspace(checked_name(name))
@@ -221,13 +221,8 @@ def _delete(name: str, cloud_name: str | None, environment: Environment) -> None
             f"stack {name} was not made by cm cluster, so it is left alone",
             f"To delete it all the same: openstack stack delete {name}",
         )
-    deleted(
-        stack.id,
-        heat=cloud.heat,
-        compute=cloud.compute,
-        clock=environment.clock,
-        progress=environment.progress,
-    )
+    doors = Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
+    deleted(stack.id, doors)
     workspace.forget()
     environment.progress.note(f"{name} is deleted, and nothing of it is left")
 

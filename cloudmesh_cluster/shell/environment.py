@@ -1,4 +1,4 @@
-"""What a command finds around it; doors are built here and nowhere else, and only when asked for."""
+"""What a command finds around it; doors are built here alone, and only when asked for."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Environment:
         heat = Heat(
             session,
             region=config.get_region_name() or None,
-            interface=config.get_interface("orchestration"),
+            interface=str(config.get_interface("orchestration") or "public"),
         )
         return Cloud(entry.name, entry.source, heat, Compute(config))
 

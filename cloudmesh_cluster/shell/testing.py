@@ -93,7 +93,7 @@ def _verdicts(
 def _checks(
     access: Access, name: str, given: Sequence[Source], environment: Environment
 ) -> tuple[Check, ...]:
-    """What create was told to expect, and what is given now; elsewhere, what the product expects."""
+    """What create was told to expect, else what the product does, and what is given now."""
     order = environment.workspace(name).order()
     places = products.folders(environment.products_folder)
     product = products.product(order.get("product", DEFAULT_PRODUCT), places)

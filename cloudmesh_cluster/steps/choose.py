@@ -123,10 +123,8 @@ def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
     )
     if external and not spec.network:
         return None, external
-    if spec.network:
-        network = found(spec.network, networks, "network")
-    else:
-        network = only_network(networks)
+    named = found(spec.network, networks, "network") if spec.network else None
+    network = named or only_network(networks)
     if external is None and not network.external:
         external = cloud.external_network_of(network.id)
     return network.id, external

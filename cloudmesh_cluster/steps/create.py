@@ -210,7 +210,7 @@ def _recorded(
     error: BaseException,
     found: Sequence[Verdict],
 ) -> tuple[Mapping[str, str], str]:
-    """The evidence, and where it is; whatever goes wrong here must not keep us from rolling back."""
+    """The evidence, and where it is; no trouble here may keep us from rolling back."""
     brief = isinstance(error, KeyboardInterrupt)
     outside.progress.stage("record")
     files: Mapping[str, str] = {}
@@ -248,13 +248,8 @@ def _fate(order: Order, outside: Outside, seen: follow.Seen, where: str) -> str:
             f"Look around: cm cluster ssh {name}; delete it: cm cluster delete {name}"
         )
     try:
-        delete.deleted(
-            seen.stack_id,
-            heat=outside.heat,
-            compute=outside.compute,
-            clock=outside.clock,
-            progress=outside.progress,
-        )
+        doors = delete.Outside(outside.heat, outside.compute, outside.clock, outside.progress)
+        delete.deleted(seen.stack_id, doors)
     except KeyboardInterrupt:
         return (
             f"Interrupted again: the cloud goes on deleting the stack; {where}.\n"

@@ -1,4 +1,4 @@
-"""From what was asked to what is sent: the request to Heat, with all that a create needs beside it."""
+"""From what was asked to what is sent to Heat, with all that a create needs beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nodes say of themselves: signalled to Heat, or read over SSH where Heat cannot be reached."""
+"""What nodes say of themselves: by signals to Heat, or over SSH where Heat cannot be reached."""
 
 from __future__ import annotations
 
