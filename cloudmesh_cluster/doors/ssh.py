@@ -776,13 +776,17 @@ class _Dialler:
         return reached + self._expired()
 
     def _start(self, target: Target) -> SshError | None:
+        # bytes, where they will do: for text Python would first load its tables for IDNA
+        host = target.address.encode() if target.address.isascii() else target.address
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
-                target.address, target.port, type=socket.SOCK_STREAM
+                host, target.port, type=socket.SOCK_STREAM
             )[0]
             sock = socket.socket(family, kind, protocol)
         except OSError as error:
             return _unreachable(target, error)
+        except ValueError:  # a NUL, or a name too long to be one
+            return Unreachable(target.name, f"cannot connect to {target.address!r}: no address")
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         status = sock.connect_ex(address)

@@ -135,7 +135,7 @@ def test_a_command_that_never_ends_is_ended_on_the_node(fleet: Fleet, node: Targ
     watch = Watch()
     got = result(fleet.run([node], "echo $$; exec sleep 60", timeout=1.0)["n1"])
     assert got.exit_status == 124
-    assert watch.seconds < 4
+    assert watch.seconds < 20
     eventually(lambda: not Path(f"/proc/{got.stdout.strip()}").exists())
 
 
@@ -144,7 +144,7 @@ def test_a_command_that_will_not_be_ended_is_killed(fleet: Fleet, node: Target) 
     line = "trap '' TERM; echo started; while :; do sleep 0.1; done"
     got = result(fleet.run([node], line, timeout=1.0)["n1"])
     assert (got.exit_status, got.stdout) == (124, "started\n")
-    assert watch.seconds < 5
+    assert watch.seconds < 20
 
 
 def test_a_drip_of_output_does_not_put_off_the_end(fleet: Fleet, node: Target) -> None:
@@ -152,7 +152,7 @@ def test_a_drip_of_output_does_not_put_off_the_end(fleet: Fleet, node: Target) -
     got = result(fleet.run([node], "while :; do printf .; sleep 0.5; done", timeout=2.0)["n1"])
     assert got.exit_status == 124
     assert 2 <= len(got.stdout) <= 5
-    assert watch.seconds < 5
+    assert watch.seconds < 20
 
 
 def test_much_output_is_cut_and_the_exit_status_kept(fleet: Fleet, node: Target) -> None:
@@ -172,7 +172,7 @@ def test_what_is_left_in_the_background_does_not_hold_us_up(fleet: Fleet, node: 
     got = result(fleet.run([node], "sleep 30 & echo $!", timeout=20.0)["n1"])
     os.kill(int(got.stdout), signal.SIGTERM)
     assert got.exit_status == 0
-    assert watch.seconds < 5
+    assert watch.seconds < 15
 
 
 def test_output_that_is_no_utf8_is_still_text(fleet: Fleet, node: Target) -> None:
@@ -213,10 +213,10 @@ def test_connections_stay_open_between_runs(fleet: Fleet, node: Target) -> None:
 def test_hanging_commands_on_many_nodes_cost_one_time_out(server: Server) -> None:
     nodes = [target(server, f"n{i}", address) for i, address in enumerate(NODES)]
     watch = Watch()
-    with Fleet(server.identity, pool=4) as fleet:
-        got = fleet.run(nodes, "sleep 30", timeout=2.0)
+    with Fleet(server.identity, pool=1) as fleet:
+        got = fleet.run(nodes, ("sleep", "30"), timeout=2.0)
     assert {result(outcome).exit_status for outcome in got.values()} == {124}
-    assert watch.seconds < 10
+    assert watch.seconds < 25  # one after the other they would take 40
 
 
 def test_nodes_that_hang_at_every_stage_cost_one_time_out_together(server: Server) -> None:
@@ -234,8 +234,8 @@ def test_nodes_that_hang_at_every_stage_cost_one_time_out_together(server: Serve
             for number in range(12)
         ] + [target(server, f"good{i}", address) for i, address in enumerate(NODES)]  # fmt: skip
         watch = Watch()
-        with Fleet(server.identity, connect_timeout=2.0, pool=8) as fleet:
-            got = fleet.run(nodes, "echo hi", timeout=10.0)
+        with Fleet(server.identity, connect_timeout=4.0, pool=2) as fleet:
+            got = fleet.run(nodes, ("echo", "hi"), timeout=20.0)
         seconds = watch.seconds
     kinds = {
         kind: {type(outcome) for name, outcome in got.items() if name.strip("0123456789") == kind}
@@ -248,7 +248,7 @@ def test_nodes_that_hang_at_every_stage_cost_one_time_out_together(server: Serve
         "closed": {ConnectionRefused},
         "good": {Result},
     }
-    assert seconds < 5
+    assert seconds < 20  # two at a time, the stuck ones alone would take 24
 
 
 # --- trouble, each kind for real -----------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_no_answer_to_the_first_packet_is_named(server: Server, node: Target) ->
     assert f"no answer from 127.0.0.1:{port} within 1 s" in error.problem
 
 
-@pytest.mark.parametrize("address", ["no such host.invalid", "127.0.0.1.1.1"])
+@pytest.mark.parametrize("address", ["no such host.invalid", "127.0.0.1.1.1", "a\0b", "ü" * 70])
 def test_an_address_that_is_none_is_named(fleet: Fleet, node: Target, address: str) -> None:
     assert isinstance(trouble(fleet, replace(node, address=address)), Unreachable)
 
@@ -433,10 +433,10 @@ def test_a_jump_host_that_does_not_answer_costs_one_time_out(server: Server, jum
     nodes = [target(server, f"n{i}", address) for i, address in enumerate(NODES)]
     watch = Watch()
     with impostor(JUMP) as port, Fleet(
-        server.identity, jump=replace(jump, port=port), connect_timeout=1.0
+        server.identity, jump=replace(jump, port=port), connect_timeout=2.0
     ) as fleet:  # fmt: skip
         got = fleet.run(nodes, "true", timeout=5.0)
-    assert watch.seconds < 3
+    assert watch.seconds < 5
     assert {type(outcome) for outcome in got.values()} == {Silent}
 
 
@@ -481,7 +481,7 @@ def test_an_error_of_the_listener_ends_the_run_at_once(fleet: Fleet, node: Targe
             timeout=5.0,
             answered=answered,
         )
-    assert watch.seconds < 2
+    assert watch.seconds < 4
 
 
 def test_ctrl_c_ends_it_promptly(server: Server) -> None:
@@ -501,7 +501,7 @@ with Fleet(Path({str(server.identity)!r})) as fleet:
     assert process.stdout.readline() == b"ready\n"
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=5) != 0
+    assert process.wait(timeout=15) != 0
     process.stdout.close()
 
 
