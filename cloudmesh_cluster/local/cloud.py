@@ -20,6 +20,7 @@ from cloudmesh_cluster.local.home import (
     REGION,
     Home,
     Settings,
+    fingerprint,
     fresh_settings,
     private_folder,
     save,
@@ -42,7 +43,15 @@ __all__ = ["Home", "Service", "down", "exports", "is_up", "status", "up"]
 Say = Callable[[str], None]
 LOCKS = Path("/run/lock")
 LOCK_SECONDS = 600
-START_SECONDS = 120
+START_SECONDS = 180
+# Short: a question that reached Heat before its engine was there is never answered.
+ASK_SECONDS = 4
+FIRST_QUESTIONS = (
+    (5000, "/v3/roles"),
+    (9292, "/v2/images?limit=1"),
+    (9696, "/v2.0/networks?limit=1"),
+    (8774, "/v2.1/flavors?limit=1"),
+)
 # What `down --purge` removes; the installed software is not among it.
 STATE = (
     "accounts", "etc", "glance", "heat", "images", "keystone", "log", "mysql", "mysql.partial",
@@ -176,14 +185,13 @@ def _start(home: Home, say: Say) -> Settings:
         supervisor.start(home, names[:2])
         software.wait_for_database(home, lambda: _ended(home, "mariadb"))
         supervisor.start(home, names)
-        if not settings.filled:
-            _bootstrap(home, settings)
-            _fill(home, settings, mtu=mtu, servers=servers)
+        wanted = config.wanted(home, settings, mtu=mtu, servers=servers)
+        if settings.filled != fingerprint(wanted):
+            _fill(home, settings, wanted)
         _wait_for_apis(home, settings)
         _wait_for_workers(home, settings, begun if fresh else 0)
-    done = settings.done()
-    save(home, done)
-    return done
+    save(home, settings.filled_with(fingerprint(wanted)))
+    return settings
 
 
 def _new_settings(home: Home) -> Settings:
@@ -211,8 +219,9 @@ def _prepare(home: Home, settings: Settings, *, mtu: int, servers: tuple[str, ..
     software.unpack_databases(home)
 
 
-def _bootstrap(home: Home, settings: Settings) -> None:
-    """The first account; keystone needs one to make the others."""
+def _fill(home: Home, settings: Settings, wanted: dict[str, object]) -> None:
+    """Make what the cloud holds, beginning with the account that makes the others."""
+    environ = config.service_environment(home)
     run(
         home.venv / "bin/keystone-manage",
         "--config-file",
@@ -223,19 +232,16 @@ def _bootstrap(home: Home, settings: Settings) -> None:
         "--bootstrap-public-url",
         f"http://{settings.address}:5000/v3",
         environ={
-            **config.service_environment(home),
+            **environ,
             # In the environment: a command line can be read by every user of the machine.
             "OS_BOOTSTRAP_PASSWORD": settings.passwords["admin"],
         },
     )
-
-
-def _fill(home: Home, settings: Settings, *, mtu: int, servers: tuple[str, ...]) -> None:
     run(
         home.venv / "bin/python3",
         config.PLUGINS / "accounts.py",
-        environ=config.service_environment(home),
-        stdin=json.dumps(config.wanted(home, settings, mtu=mtu, servers=servers)),
+        environ=environ,
+        stdin=json.dumps(wanted),
         seconds=300,
     )
 
@@ -274,6 +280,7 @@ def _wait_for_workers(home: Home, settings: Settings, since: float) -> None:
     """Wait for the daemons behind the APIs, by what they reported since this start."""
     asked = _Asked(settings)
     _wait(home, lambda: asked.silent_workers(since), "these services do not report")
+    asked.first_question_of_each()
 
 
 def _wait(home: Home, missing: Callable[[], tuple[str, ...]], words: str) -> None:
@@ -320,12 +327,19 @@ class _Asked:
         wanted = ("nova-conductor", "nova-scheduler", "nova-compute", "heat-engine")
         return tuple(name for name in wanted if name not in reported)
 
+    def first_question_of_each(self) -> None:
+        """Let each API load its policies: while one does, it refuses what comes at that moment."""
+        for port, path in FIRST_QUESTIONS:
+            url = f"http://{self._settings.address}:{port}{path}"
+            request = urllib.request.Request(url, headers={"X-Auth-Token": self._token})
+            self._opener.open(request, timeout=30).close()
+
     def _services(self, url: str) -> list[dict[str, object]]:
         if not self._token:
             self._log_in()
             url = url.replace("/v1//", f"/v1/{self._project}/")
         request = urllib.request.Request(url, headers={"X-Auth-Token": self._token})
-        with self._opener.open(request, timeout=30) as reply:
+        with self._opener.open(request, timeout=ASK_SECONDS) as reply:
             found: list[dict[str, object]] = json.load(reply)["services"]
             return found
 
@@ -343,7 +357,7 @@ class _Asked:
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with self._opener.open(request, timeout=30) as reply:
+        with self._opener.open(request, timeout=ASK_SECONDS) as reply:
             self._token = reply.headers["X-Subject-Token"]
             self._project = json.load(reply)["token"]["project"]["id"]
 
@@ -357,10 +371,9 @@ def _end_leftovers(home: Home) -> None:
 
 
 def _stop_services(home: Home) -> None:
-    services = [one for one in processes(home.name) if not one.node]
+    keeper = [one for one in processes(home.name) if "/supervisord" in one.command]
     supervisor.shut_down(home)
-    if not gone(services, 30):
-        end(services)
+    gone(keeper, 30)
     _end_leftovers(home)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from cloudmesh_cluster.local import image
 from cloudmesh_cluster.local.home import (
     IMAGE_NAME,
     REGION,
@@ -128,13 +129,14 @@ def daemons(home: Home, settings: Settings) -> tuple[Daemon, ...]:
     return (
         Daemon(
             "mariadb",
-            f"/usr/sbin/mariadbd --defaults-file={etc}/mariadb.cnf",
+            f"/usr/bin/nice -n -10 /usr/sbin/mariadbd --defaults-file={etc}/mariadb.cnf",
             first=True,
             stop_seconds=20,
         ),
         Daemon(
             "rabbitmq",
-            f"{home.software}/rabbitmq/usr/lib/rabbitmq/bin/rabbitmq-server",
+            # Ahead of the others, which all wait for these two.
+            f"/usr/bin/nice -n -10 {home.software}/rabbitmq/usr/lib/rabbitmq/bin/rabbitmq-server",
             first=True,
             environment=_pairs(broker_environment(home)),
             whole_group=True,
@@ -281,7 +283,11 @@ def wanted(
         "name_servers": list(servers),
         "mtu": mtu,
         "flavors": FLAVORS,
-        "image": {"name": IMAGE_NAME, "file": str(home.software / f"{IMAGE_NAME}.tar.zst")},
+        "image": {
+            "name": IMAGE_NAME,
+            "file": str(image.file(home)),
+            "recipe": image.recipe(),
+        },
     }
 
 

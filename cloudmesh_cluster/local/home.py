@@ -74,7 +74,7 @@ class Settings:
 
     subnet: str
     passwords: Mapping[str, str]
-    filled: bool = False
+    filled: str = ""  # the fingerprint of what the cloud was last filled with
 
     @property
     def network(self) -> IPv4Network:
@@ -86,9 +86,15 @@ class Settings:
         """The bridge's address, where every API listens."""
         return self.network[1]
 
-    def done(self) -> Settings:
+    def filled_with(self, mark: str) -> Settings:
         """The same, once the cloud has its accounts, network, flavors and image."""
-        return replace(self, filled=True)
+        return replace(self, filled=mark)
+
+
+def fingerprint(wanted: Mapping[str, object]) -> str:
+    """A short word that changes when what the cloud is to hold does."""
+    text = json.dumps(wanted, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def fresh_settings(subnet: IPv4Network) -> Settings:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from cloudmesh_cluster.local.home import IMAGE_NAME, Home
 from cloudmesh_cluster.local.processes import run
 from cloudmesh_cluster.model.errors import CloudError
 
@@ -25,6 +27,17 @@ MASKED = (
     "fstrim.timer", "dpkg-db-backup.timer", "systemd-timesyncd.service", "systemd-pstore.service",
     "cloud-init-hotplugd.socket",
 )  # fmt: skip
+
+
+def recipe() -> str:
+    """A short word that changes when what is in the image does."""
+    parts = [Path(__file__), *sorted(path for path in FILES.rglob("*") if path.is_file())]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()[:12]
+
+
+def file(home: Home) -> Path:
+    """The image as it is uploaded."""
+    return home.software / f"{IMAGE_NAME}-{recipe()}.tar.zst"
 
 
 def apt_sources(etc: Path = Path("/etc/apt")) -> tuple[Path, ...]:
@@ -76,6 +89,9 @@ def build(target: Path) -> None:
             run("zstd", "--quiet", "--force", "-T0", "-6", "--rm",
                 partial.with_suffix(".tar"), "-o", partial)  # fmt: skip
             partial.replace(target)
+            for old in target.parent.glob(f"{IMAGE_NAME}-*.tar.zst"):
+                if old != target:
+                    old.unlink()
         finally:
             partial.unlink(missing_ok=True)
             partial.with_suffix(".tar").unlink(missing_ok=True)

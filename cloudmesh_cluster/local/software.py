@@ -51,11 +51,6 @@ def _broker_complete(home: Home) -> Path:
     return home.software / "rabbitmq" / ".complete"
 
 
-def image_file(home: Home) -> Path:
-    """The image, as it is uploaded."""
-    return home.software / f"{IMAGE_NAME}.tar.zst"
-
-
 def databases_file(home: Home) -> Path:
     """The databases with all tables, as a new cloud starts from them."""
     return home.software / f"databases-{versions()}.tar.zst"
@@ -63,7 +58,7 @@ def databases_file(home: Home) -> Path:
 
 def installed(home: Home) -> bool:
     """Whether everything is there and of the versions this program wants."""
-    wanted = (_venv_complete, _broker_complete, image_file, databases_file)
+    wanted = (_venv_complete, _broker_complete, image.file, databases_file)
     return all(path(home).exists() for path in wanted)
 
 
@@ -98,9 +93,9 @@ def _install_debian(home: Home, say: Say) -> None:
     if not _broker_complete(home).exists():
         with step(say, "unpacked RabbitMQ and Erlang"):
             _unpack_broker(home)
-    if not image_file(home).exists():
+    if not image.file(home).exists():
         with step(say, f"built the image {IMAGE_NAME}"):
-            image.build(image_file(home))
+            image.build(image.file(home))
 
 
 def _install_venv(home: Home) -> None:

@@ -59,6 +59,8 @@ class Cloud:
     def accounts(self):
         """Users, projects, roles and the catalog; the id of the user's project."""
         words = self.wanted["passwords"]
+        # Alone: while the first request loads the policies, others would be refused.
+        self.keystone("GET", "/roles")
         with ThreadPoolExecutor(6) as pool:
             roles_ready = [
                 pool.submit(self.made, "role", name=name)
@@ -165,10 +167,11 @@ class Cloud:
     def image(self):
         """The image, uploaded from the file it was built into."""
         base = f"http://{self.address}:9292/v2/images"
-        name = self.wanted["image"]["name"]
-        for image in self.call("GET", f"{base}?name={name}")["images"]:
-            if image["status"] == "active":
+        name, recipe = self.wanted["image"]["name"], self.wanted["image"]["recipe"]
+        for image in self.call("GET", f"{base}?name={name}&visibility=public")["images"]:
+            if image["status"] == "active" and image.get("cm_recipe") == recipe:
                 return
+            # Half uploaded, or of an older program; nodes keep the files they started from.
             self.call("DELETE", f"{base}/{image['id']}")
         image = {
             "name": name,
@@ -178,6 +181,7 @@ class Cloud:
             "os_distro": "debian",
             "os_version": "12",
             "default_user": "debian",
+            "cm_recipe": recipe,
         }
         made = self.call("POST", base, image)
         with open(self.wanted["image"]["file"], "rb") as content:

@@ -149,6 +149,8 @@ class Machine:
                 cwd="/",
                 env={
                     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                    # The console is read as text, not on a terminal.
+                    "TERM": "dumb",
                     "CM_CLOUD": self.cloud,
                     "CM_CLOUD_NODE": self.uuid,
                 },
@@ -187,7 +189,7 @@ class Machine:
             "systemd-nspawn", "--quiet", "--register=no", *kept, "--settings=no",
             f"--machine={self.cloud}-{self.uuid[:8]}", f"--uuid={self.uuid}",
             f"--directory={self.root}", "--private-network", "--resolv-conf=off",
-            "--timezone=off", "--link-journal=no", "--console=pipe", "--boot",
+            "--timezone=off", "--link-journal=no", "--console=read-only", "--boot",
         ]  # fmt: skip
 
     def _nspawn(self):
