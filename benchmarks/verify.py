@@ -49,7 +49,8 @@ def small_check() -> Any:
 
 
 def ours(task: dict[str, Any]) -> dict[str, int]:
-    from cloudmesh_cluster.doors.ssh import Fleet, Target
+    from cloudmesh_cluster.doors.ssh import Fleet
+    from cloudmesh_cluster.model.access import Target
     from cloudmesh_cluster.steps.verify import verdicts
     from cloudmesh_cluster.steps.wait import SystemClock
 

@@ -9,11 +9,10 @@ from typing import Any
 from keystoneauth1.exceptions import ClientException
 from openstack.config.cloud_region import CloudRegion
 from openstack.connection import Connection
-from openstack.exceptions import SDKException
+from openstack.exceptions import NotFoundException, SDKException
 
 from cloudmesh_cluster.model.errors import CloudError
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
-
 
 # Kernels and ramdisks are listed as images, but no server starts from one.
 PARTS_OF_IMAGES = ("aki", "ari")
@@ -91,7 +90,7 @@ class Compute:
             return tuple(
                 f"{kind} {one.name or one.id}"
                 for kind, things in self._things().items()
-                for one in things
+                for one in _offered(things)
                 if one.id in ids or getattr(one, "device_id", None) in ids
             )
 
@@ -115,6 +114,14 @@ def translated(what: str) -> Iterator[None]:
         yield
     except (SDKException, ClientException) as error:
         raise CloudError(f"{what}: {_words(error)}") from error
+
+
+def _offered(things: Iterable[Any]) -> Iterator[Any]:
+    """The things; none where the cloud does not have that kind, such as routers."""
+    try:
+        yield from things
+    except NotFoundException:
+        return
 
 
 def _words(error: Any) -> str:

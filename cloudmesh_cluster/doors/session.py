@@ -18,6 +18,17 @@ from cloudmesh_cluster.model.errors import CloudError, NotFound, UsageError
 
 EMBEDDED = "local"
 FROM_VARIABLES = "envvars"
+AUTH = (
+    "auth_url",
+    "username",
+    "password",
+    "project_name",
+    "project_id",
+    "user_domain_name",
+    "user_domain_id",
+    "project_domain_name",
+    "project_domain_id",
+)
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,7 @@ def _auth(credentials: Mapping[str, Any]) -> dict[str, Any]:
     auth["project_name"] = auth.pop("tenant_name", None) or auth.get("project_name")
     for domain in ("user_domain_name", "project_domain_name"):
         auth.setdefault(domain, "Default")
-    known = ("auth_url", "username", "password", "project_name", "project_id",
-             "user_domain_name", "project_domain_name", "user_domain_id", "project_domain_id")  # fmt: skip
-    entry: dict[str, Any] = {"auth": {key: auth[key] for key in known if auth.get(key)}}
+    entry: dict[str, Any] = {"auth": {key: auth[key] for key in AUTH if auth.get(key)}}
     if credentials.get("OS_REGION_NAME"):
         entry["region_name"] = credentials["OS_REGION_NAME"]
     if credentials.get("OS_CACERT"):

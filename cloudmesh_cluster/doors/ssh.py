@@ -30,6 +30,7 @@ from typing import Any
 import paramiko
 from paramiko.packet import Packetizer
 
+from cloudmesh_cluster.model.access import Target
 from cloudmesh_cluster.model.cluster import Result
 from cloudmesh_cluster.model.errors import NodeError
 from cloudmesh_cluster.model.names import Outcome, cause
@@ -49,17 +50,6 @@ AFTERTHOUGHT = 1.0  # seconds of output waited for after the command has ended
 USERS_OF_A_WAY = 4  # paramiko loses a jump host's connection when more share it
 WAYS_AT_ONCE = 8  # sshd turns away some of more than ten that are not logged in yet
 CHUNK = 32768
-
-
-@dataclass(frozen=True)
-class Target:
-    """A node as SSH needs it; ``host_keys`` are lines such as ``ssh-ed25519 AAAA...``."""
-
-    name: str
-    address: str
-    login: str
-    host_keys: tuple[str, ...]
-    port: int = 22
 
 
 class SshError(NodeError):

@@ -1,4 +1,4 @@
-"""How the nodes of a cluster are reached: addresses, login user, host keys, the way through the master."""
+"""How the nodes of a cluster are reached: address, login user, host key, way through the master."""
 
 from __future__ import annotations
 
@@ -11,56 +11,57 @@ from cloudmesh_cluster.model.cluster import MASTER
 
 
 @dataclass(frozen=True)
-class Entrance:
-    """One node's door: where it listens, whom it lets in, which host key proves it."""
+class Target:
+    """A node as SSH needs it; the host keys, ``ssh-ed25519 AAAA...``, are what proves it."""
 
     name: str
-    role: str
     address: str
     login: str
-    host_key: str
+    host_keys: tuple[str, ...]
     port: int = 22
-
-    @property
-    def host_keys(self) -> tuple[str, ...]:
-        """The keys that may prove the node."""
-        return (self.host_key,)
+    role: str = ""
 
 
 @dataclass(frozen=True)
 class Access:
-    """All nodes' doors; behind a jump host, only the master's is reached from outside."""
+    """All nodes; through the master where only that is reached from outside."""
 
-    entrances: tuple[Entrance, ...]
+    targets: tuple[Target, ...]
     through_master: bool = False
 
     @property
-    def master(self) -> Entrance:
-        """The master's door."""
-        return next(one for one in self.entrances if one.role == MASTER)
+    def master(self) -> Target:
+        """The master."""
+        return next(one for one in self.targets if one.role == MASTER)
 
-    def of(self, role: str | None) -> tuple[Entrance, ...]:
-        """The doors of a role's nodes, or of all."""
-        return tuple(one for one in self.entrances if role in (None, one.role))
+    def of(self, role: str | None) -> tuple[Target, ...]:
+        """The nodes of a role, or all."""
+        return tuple(one for one in self.targets if role in (None, one.role))
 
     def told(self) -> dict[str, Any]:
         """This as plain values, for a file."""
-        return {"through_master": self.through_master, "nodes": [asdict(e) for e in self.entrances]}
+        nodes = [{**asdict(one), "host_keys": list(one.host_keys)} for one in self.targets]
+        return {"through_master": self.through_master, "nodes": nodes}
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Access:
         """What ``told`` gave, read again."""
-        return cls(tuple(Entrance(**one) for one in told["nodes"]), bool(told["through_master"]))
+        targets = tuple(
+            Target(**{**one, "host_keys": tuple(one["host_keys"])}) for one in told["nodes"]
+        )
+        return cls(targets, bool(told["through_master"]))
 
 
 def known_hosts(access: Access) -> str:
     """The nodes' host keys as a known_hosts file, by name and address."""
-    return "".join(f"{one.name},{one.address} {one.host_key}\n" for one in access.entrances)
+    return "".join(
+        f"{one.name},{one.address} {key}\n" for one in access.targets for key in one.host_keys
+    )
 
 
 def ssh_config(access: Access, folder: Path) -> str:
     """An ssh_config(5) by which plain ssh, scp and rsync reach every node by its name."""
-    blocks = [_host(one, access) for one in access.entrances]
+    blocks = [_host(one, access) for one in access.targets]
     common = (
         "Host *\n"
         f'  IdentityFile "{folder}/id_ed25519"\n'
@@ -73,14 +74,14 @@ def ssh_config(access: Access, folder: Path) -> str:
     return "\n".join([*blocks, common])
 
 
-def _host(entrance: Entrance, access: Access) -> str:
-    alias = "master" if entrance.role == MASTER else entrance.name.rpartition("-")[2]
+def _host(target: Target, access: Access) -> str:
+    alias = "master" if target.role == MASTER else target.name.rpartition("-")[2]
     lines = [
-        f"Host {entrance.name} {alias}",
-        f"  HostName {entrance.address}",
-        f"  HostKeyAlias {entrance.name}",
-        f"  User {entrance.login}",
+        f"Host {target.name} {alias}",
+        f"  HostName {target.address}",
+        f"  HostKeyAlias {target.name}",
+        f"  User {target.login}",
     ]
-    if access.through_master and entrance.role != MASTER:
+    if access.through_master and target.role != MASTER:
         lines.append(f"  ProxyJump {access.master.name}")
     return "\n".join(lines) + "\n"

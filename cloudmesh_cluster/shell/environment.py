@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from cloudmesh_cluster.steps.wait import Clock, SystemClock
 
@@ -141,5 +141,4 @@ class Environment:
         """SSH to the nodes, through the master where only it can be reached."""
         from cloudmesh_cluster.doors.ssh import Fleet
 
-        jump: Any = access.master if access.through_master else None
-        return Fleet(workspace.identity, jump=jump)
+        return Fleet(workspace.identity, jump=access.master if access.through_master else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from cloudmesh_cluster.model.access import Access, Entrance
+from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Node, Stack
 from cloudmesh_cluster.model.errors import ClusterError, NotFound, StackNotFound
 from cloudmesh_cluster.model.names import folded
@@ -46,7 +46,7 @@ def cluster(name: str, environment: Environment) -> Cluster:
     if access is None:
         reports = signalled(cloud.heat, of_stack.handles(resources))
         access = of_stack.access_reported(nodes, reports)
-        if workspace.keypair() and len(access.entrances) == len(nodes) > 0:
+        if workspace.keypair() and len(access.targets) == len(nodes) > 0:
             workspace.save_access(access)
     servers = {one.id: one.status for one in cloud.compute.servers([n.server_id for n in nodes])}
     return Cluster(name, cloud, stack, _with_status(nodes, servers), access)
@@ -63,7 +63,7 @@ def access(name: str, environment: Environment) -> Access:
             f"this machine has no key for {name}: the cluster was made elsewhere",
             f"Copy the folder {workspace.folder} from the machine that made it.",
         )
-    if not found.access.entrances:
+    if not found.access.targets:
         raise ClusterError(
             f"the nodes of {name} have not reported their host keys ({found.stack.status})",
             f"Try again when they have booted: cm cluster show {name}",
@@ -71,12 +71,12 @@ def access(name: str, environment: Environment) -> Access:
     return found.access
 
 
-def node(word: str, name: str, access: Access) -> Entrance:
+def node(word: str, name: str, access: Access) -> Target:
     """The node that the word names, with or without the cluster's name in front."""
-    for one in access.entrances:
+    for one in access.targets:
         if word in (one.name, one.name.removeprefix(f"{name}-")):
             return one
-    names = [one.name for one in access.entrances]
+    names = [one.name for one in access.targets]
     short = [one.removeprefix(f"{name}-") for one in names]
     near = get_close_matches(word, [*short, *names], 1)
     hint = f"; did you mean {near[0]}?" if near else ""

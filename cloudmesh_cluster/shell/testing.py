@@ -59,7 +59,7 @@ def _command(
     environment: Environment,
 ) -> int:
     words, stdin = command
-    targets: Any = access.of(role)
+    targets = access.of(role)
     environment.progress.stage("nodes answered", 0, len(targets))
     done = iter(range(1, len(targets) + 1))
     with environment.fleet(environment.workspace(name), access) as fleet:
@@ -84,7 +84,7 @@ def _verdicts(
     given: Sequence[Source],
     environment: Environment,
 ) -> tuple[Verdict, ...]:
-    targets: dict[str, Any] = {one: access.of(one) for one in ROLES if role in (None, one)}
+    targets = {one: access.of(one) for one in ROLES if role in (None, one)}
     checks = _checks(access, name, given, environment)
     with environment.fleet(environment.workspace(name), access) as fleet:
         return verdicts(targets, checks, fleet, environment.clock, environment.progress)

@@ -235,12 +235,12 @@ class _Asks:
                 self._host_keys[node.name] = key
 
     def _answers(self, seen: Seen, silent: list[str]) -> Mapping[str, Result | NodeError]:
-        known = {**self._host_keys, **{e.name: e.host_key for e in seen.access.entrances}}
-        doors = of_stack.access(seen.nodes, dict.fromkeys(known, "root"), known)
-        targets = [one for one in doors.entrances if one.name in silent]
-        if not targets or (doors.through_master and not doors.of("master")):
+        known = {**self._host_keys, **{one.name: one.host_keys[0] for one in seen.access.targets}}
+        access = of_stack.access(seen.nodes, dict.fromkeys(known, "root"), known)
+        targets = [one for one in access.targets if one.name in silent]
+        if not targets or (access.through_master and not access.of("master")):
             return {}
-        with self._watch.connects(doors) as fleet:
+        with self._watch.connects(access) as fleet:
             return fleet.run(targets, told.STATUS_FILES, timeout=PATIENCE)
 
 

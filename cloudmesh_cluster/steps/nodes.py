@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloudmesh_cluster.model.access import Access, Entrance
+from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import MASTER, WORKER, Node, Resource, Stack
 from cloudmesh_cluster.model.errors import ClusterError
 from cloudmesh_cluster.steps.reports import HANDLE_TYPE, Reports
@@ -63,18 +63,18 @@ def access(
     nodes: Sequence[Node], logins: Mapping[str, str], host_keys: Mapping[str, str]
 ) -> Access:
     """How to reach the nodes; behind a floating IP, through the master."""
-    doors = tuple(
-        Entrance(
+    targets = tuple(
+        Target(
             name=node.name,
-            role=node.role,
             address=node.public_address or node.address,
             login=logins[node.name],
-            host_key=host_keys[node.name],
+            host_keys=(host_keys[node.name],),
+            role=node.role,
         )
         for node in nodes
         if node.name in logins and node.name in host_keys
     )
-    return Access(doors, through_master=any(node.public_address for node in nodes))
+    return Access(targets, through_master=any(node.public_address for node in nodes))
 
 
 def access_reported(nodes: Sequence[Node], reports: Reports) -> Access:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloudmesh_cluster.model.access import Access, Entrance
+from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
@@ -72,4 +72,4 @@ class Workspace(Protocol):
 class Connects(Protocol):
     """Gives a fleet that reaches nodes, through the master where the access says so."""
 
-    def __call__(self, access: Access) -> AbstractContextManager[Runner[Entrance]]: ...
+    def __call__(self, access: Access) -> AbstractContextManager[Runner[Target]]: ...

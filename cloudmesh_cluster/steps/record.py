@@ -53,11 +53,11 @@ def _console(watch: Watch, server: str) -> Callable[[], str]:
 def logs(watch: Watch, seen: Seen) -> dict[str, str]:
     """The nodes' own logs, by file name in the record; a node that is not reached says why."""
     access = seen.access
-    reachable = access.entrances and (not access.through_master or access.of("master"))
+    reachable = access.targets and (not access.through_master or access.of("master"))
     if not reachable:
         return {}
     with watch.connects(access) as fleet:
-        outcomes = fleet.run(access.entrances, LOGS, timeout=PATIENCE)
+        outcomes = fleet.run(access.targets, LOGS, timeout=PATIENCE)
     return {
         f"{name}/node.log": one.stdout if isinstance(one, Result) else str(one)
         for name, one in outcomes.items()

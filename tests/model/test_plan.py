@@ -8,9 +8,7 @@ from cloudmesh_cluster.model.plan import Plan, planned
 
 
 def plan(workers: int) -> Plan:
-    return planned(
-        "demo", product="plain", workers=workers, makes_network=False, floating=False
-    )
+    return planned("demo", product="plain", workers=workers, makes_network=False, floating=False)
 
 
 def test_a_small_cluster_is_one_stack() -> None:

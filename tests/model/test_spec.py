@@ -21,7 +21,19 @@ def test_a_good_name_is_taken(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Demo", "2demo", "demo-", "de mo", "$(reboot)", "demo\n", "x" * 41, "../demo", "dëmo", "-x"],
+    [
+        "",
+        "Demo",
+        "2demo",
+        "demo-",
+        "de mo",
+        "$(reboot)",
+        "demo\n",
+        "x" * 41,
+        "../demo",
+        "dëmo",
+        "-x",
+    ],
 )
 def test_a_name_that_is_no_host_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be a cluster's name"):
