@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,18 +149,29 @@ def test_ssh_knows_the_host_keys_from_the_start(demo: Cm) -> None:
 
 def test_a_changed_host_key_is_refused_by_name(demo: Cm) -> None:
     key = "/etc/ssh/ssh_host_ed25519_key"
-    renew = f"sudo sh -c 'mv {key} /root/key && ssh-keygen -q -t ed25519 -N \"\" -f {key}'"
-    restart = "sudo systemctl restart ssh"
-    demo.run("cluster", "ssh", "demo", "worker1", "--", renew, "&&", restart)
-    try:
-        answer = demo.run("cluster", "test", "demo", "--role=worker", "true", status=3)
-        assert re.search(r"demo-worker1.*\n.*host key", answer.stdout)
-        assert "demo-worker2" in answer.stdout
-    finally:
-        # The master, too, knows the old key only; for this one way back any will do.
-        anyhow = "-o StrictHostKeyChecking=accept-new -o GlobalKnownHostsFile=/dev/null"
-        back = f"sudo mv /root/key {key}; {restart}"
-        demo.run("cluster", "ssh", "demo", "--", f"ssh {anyhow} worker1 '{back}'")
+    back = f"mv /root/key {key} && systemctl restart ssh"
+    renew = f"mv {key} /root/key && ssh-keygen -q -t ed25519 -N '' -f {key}"
+    # Nobody may log in while the key is another one, so the node itself puts the old one back.
+    later = f"systemd-run --quiet --on-active=15 sh -c '{back}'"
+    script = f'sudo sh -c "{renew}"\nsudo {later}\nsudo systemctl restart ssh\n'
+
+    demo.run("cluster", "ssh", "demo", "worker1", "--", script)
+
+    answer = demo.run("cluster", "test", "demo", "--role=worker", "true", status=3)
+    assert re.search(r"demo-worker1.*\n.*host key", answer.stdout)
+    assert "demo-worker2" in answer.stdout
+    until_it_answers(demo, "worker1")
+
+
+def until_it_answers(cm: Cm, node: str) -> None:
+    """Return when the node lets us in again."""
+    for _ in range(30):
+        with cm.start("cluster", "ssh", "demo", node, "--", "true") as ssh:
+            ssh.communicate()
+        if ssh.returncode == 0:
+            return
+        time.sleep(1)
+    raise AssertionError(f"{node} does not answer")
 
 
 def test_list_and_show_tell_the_cluster(demo: Cm) -> None:
@@ -236,8 +248,6 @@ def openstack(cm: Cm, *words: str) -> str:
 def wait_until_ready(cm: Cm, name: str) -> None:
     """Return when the nodes' scripts have ended."""
     check = cm.file("ready.yaml", "- file: /var/lib/cm-cluster/status/finished\n  within: 120s\n")
-    import time
-
     for _ in range(60):
         if (cm.workspace(name) / "access.yaml").exists():
             break
