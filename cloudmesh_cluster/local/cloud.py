@@ -184,10 +184,12 @@ def _start(home: Home, say: Say) -> Settings:
         names = [one.name for one in config.daemons(home, settings)]
         supervisor.start(home, names[:2])
         software.wait_for_database(home, lambda: _ended(home, "mariadb"))
-        supervisor.start(home, names)
         wanted = config.wanted(home, settings, mtu=mtu, servers=servers)
         if settings.filled != fingerprint(wanted):
+            # What nova-compute does not find in the catalog when it starts, it never asks for again.
+            supervisor.start(home, [name for name in names if name != "nova-compute"])
             _fill(home, settings, wanted)
+        supervisor.start(home, names)
         _wait_for_apis(home, settings)
         _wait_for_workers(home, settings, begun if fresh else 0)
     save(home, settings.filled_with(fingerprint(wanted)))

@@ -90,7 +90,9 @@ class Daemon:
     first: bool = False  # started with the supervisor; the others wait for the database
     environment: str = ""
     whole_group: bool = False
-    stop_seconds: int = 5
+    stop_seconds: int = 3
+    # What they work on is in the database and made whole at the next start; leaving politely
+    # takes some of them many seconds.
     stop_signal: str = "TERM"
 
 
@@ -113,16 +115,25 @@ def daemons(home: Home, settings: Settings) -> tuple[Daemon, ...]:
     """Every program of the cloud, in the order they are started."""
     etc, python = home.state / "etc", home.venv / "bin/python3"
     plain = [
-        ("nova-conductor", f"{home.venv}/bin/nova-conductor --config-file {etc}/nova.conf"),
-        ("nova-scheduler", f"{home.venv}/bin/nova-scheduler --config-file {etc}/nova.conf"),
-        ("nova-compute", f"{python} {PLUGINS}/compute.py --config-file {etc}/nova.conf"),
-        ("heat-engine", f"{home.venv}/bin/heat-engine --config-file {etc}/heat.conf"),
+        Daemon(
+            name,
+            f"{python} {PLUGINS}/daemon.py {module} {name} --config-file {etc}/{conf}",
+            whole_group=True,
+            stop_signal=signal,
+        )
+        for name, module, conf, signal in (
+            ("nova-conductor", "nova.cmd.conductor", "nova.conf", "KILL"),
+            ("nova-scheduler", "nova.cmd.scheduler", "nova.conf", "KILL"),
+            ("nova-compute", "nova.cmd.compute", "nova.conf", "TERM"),
+            ("heat-engine", "heat.cmd.engine", "heat.conf", "KILL"),
+        )
     ]
     served = [
         Daemon(
             api.name,
             f"{python} {PLUGINS}/serve.py {api.module} {settings.address} {api.port} "
             f"{api.name} --config-file {etc}/{api.conf}",
+            stop_signal="KILL",
         )
         for api in APIS
     ]
@@ -132,6 +143,7 @@ def daemons(home: Home, settings: Settings) -> tuple[Daemon, ...]:
             f"/usr/bin/nice -n -10 /usr/sbin/mariadbd --defaults-file={etc}/mariadb.cnf",
             first=True,
             stop_seconds=20,
+            stop_signal="TERM",
         ),
         Daemon(
             "rabbitmq",
@@ -144,7 +156,7 @@ def daemons(home: Home, settings: Settings) -> tuple[Daemon, ...]:
             stop_signal="KILL",
         ),
         *served,
-        *(Daemon(name, words, whole_group=True) for name, words in plain),
+        *plain,
     )
 
 
@@ -186,6 +198,8 @@ def service_environment(home: Home) -> dict[str, str]:
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
         "OS_NOVA_CONFIG_DIR": etc,
         "OS_HEAT_CONFIG_FILES": f"{etc}/heat.conf",
+        # Some daemons change their title, which would otherwise overwrite the mark above.
+        "SPT_NOENV": "1",
         # Threads that allocate each get an arena of their own, which costs more than it gives.
         "MALLOC_ARENA_MAX": "2",
     }

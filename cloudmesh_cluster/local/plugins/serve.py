@@ -4,6 +4,7 @@ The applications read sys.argv while they are imported, so they get one with onl
 their own options in it.
 """
 
+import gc
 import importlib
 import sys
 
@@ -14,7 +15,11 @@ def main():
     """Import the application as the program NAME would, and answer on ADDRESS until ended."""
     module, address, port, name, *options = sys.argv[1:]
     sys.argv = [name, *options]
+    # Off while it imports its thousand modules, which makes it start a fifth sooner.
+    gc.disable()
     application = importlib.import_module(module).application
+    gc.freeze()
+    gc.enable()
     waitress.serve(
         application,
         host=address,
