@@ -10,6 +10,9 @@ from typing import TextIO
 from cloudmesh_cluster.shell.output import printable
 
 
+SILENCE = 30.0  # seconds after which a log is told that we still wait
+
+
 class _Stages:
     """What both have in common: which stage it is, how far it has come, since when."""
 
@@ -86,9 +89,10 @@ class TerminalProgress(_Stages):
 
 
 class PlainProgress(_Stages):
-    """Lines for a log: the stage begins, every tenth of it at most once a second, it ends."""
+    """Lines for a log: the stage begins, every tenth of it, every 30 s, it ends."""
 
-    _written = ("", 0.0)
+    _written = 0.0
+    _told: tuple[int, int] | None = None  # the count that was last written
     _tenth = 0
 
     def note(self, line: str) -> None:
@@ -99,21 +103,27 @@ class PlainProgress(_Stages):
         done, total = self._count
         tenth = 10 * done // total if total else 0
         if begins:
-            self._write(f"{self._name} ..." if not done else self._line())
-        elif tenth != self._tenth and self._now() - self._written[1] >= 1:
+            self._told = self._count if done else None
+            self._write(self._line() if done else f"{self._name} ...")
+        elif self._is_news(tenth):
+            self._told = self._count
             self._write(self._line())
         else:
             return
         self._tenth = tenth
 
+    def _is_news(self, tenth: int) -> bool:
+        silence = self._now() - self._written
+        return silence >= SILENCE or (tenth != self._tenth and silence >= 1)
+
     def _finish(self) -> None:
-        if self._written[0] != self._line():
+        if self._told != self._count:
             self._write(self._line())
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
-        self._written = (line, self._now())
+        self._written = self._now()
 
 
 def progress_for(

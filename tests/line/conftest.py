@@ -113,7 +113,6 @@ def things(user: openstack.connection.Connection) -> Counter[str]:
             "keypairs": len(list(user.compute.keypairs())),
             "ports": len(list(user.network.ports(project_id=project))),
             "security groups": len(list(user.network.security_groups(project_id=project))),
-            "floating IPs": len(list(user.network.ips(project_id=project))),
             "stacks": len(list(user.orchestration.stacks())),
         }
     )

@@ -30,7 +30,7 @@ expect:
   - port: 22
   - role: worker
     command: getent hosts master
-    matches: '^10\\.[0-9.]+ +demo-master master$'
+    matches: '^[0-9.]+ +demo-master master$'
 """
 ROLE = "echo $CM_ROLE of $CM_WORKERS >/srv/role; echo made on $CM_NODE\n"
 

@@ -124,12 +124,13 @@ def test_plain_progress_tells_tenths_and_no_more_than_a_line_a_second(
     assert len(lines) == 6
 
 
-def test_plain_progress_is_silent_while_little_changes(time: Time, stream: io.StringIO) -> None:
+def test_plain_progress_says_every_half_minute_that_it_still_waits(time: Time, stream: io.StringIO) -> None:
     progress = PlainProgress(stream, time)
     for done in range(100):
         time.at = float(done)
         progress.stage("nodes", done, 1000)
-    assert stream.getvalue() == "nodes ...\n"
+    said = ["nodes ...", "nodes: 30/1000, 30 s", "nodes: 60/1000, 60 s", "nodes: 90/1000, 90 s"]
+    assert stream.getvalue().splitlines() == said
 
 
 def test_the_stream_decides_which_kind(stream: io.StringIO) -> None:
