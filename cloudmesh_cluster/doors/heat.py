@@ -109,7 +109,7 @@ def translated(what: str) -> Iterator[None]:
             f"{what}: Heat refuses: {_words(error)}",
             "The user needs the project's role heat_stack_owner or member.",
         ) from error
-    except (exc.HTTPException, exc.CommunicationError) as error:
+    except exc.BaseException as error:
         if getattr(error, "code", 0) in (500, 502, 503, 504) or isinstance(
             error, exc.CommunicationError
         ):

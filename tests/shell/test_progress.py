@@ -124,7 +124,9 @@ def test_plain_progress_tells_tenths_and_no_more_than_a_line_a_second(
     assert len(lines) == 6
 
 
-def test_plain_progress_says_every_half_minute_that_it_still_waits(time: Time, stream: io.StringIO) -> None:
+def test_plain_progress_says_every_half_minute_that_it_still_waits(
+    time: Time, stream: io.StringIO
+) -> None:
     progress = PlainProgress(stream, time)
     for done in range(100):
         time.at = float(done)
