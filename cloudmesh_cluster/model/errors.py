@@ -39,6 +39,10 @@ class NotFound(ClusterError):
     """Something named does not exist; the message lists what does."""
 
 
+class NoCloud(NotFound):
+    """No cloud is configured, and the embedded one was never started."""
+
+
 class CloudError(ClusterError):
     """A service of the cloud refused, failed or did not answer."""
 

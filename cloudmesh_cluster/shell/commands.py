@@ -35,7 +35,7 @@ def create(arguments: Arguments, environment: Environment) -> int:
     if arguments["--dry-run"]:
         environment.answer(render.shown(ordering.rehearsed(wanted, environment).request))
         return ExitStatus.DONE
-    cloud = environment.cloud(wanted.spec.cloud)
+    cloud = environment.cloud(wanted.spec.cloud, new=True)
     _refuse_taken(wanted.name, cloud)
     order = ordering.order(wanted, cloud, environment, keep=arguments["--keep"])
     workspace = environment.workspace(wanted.name)
@@ -85,7 +85,7 @@ def template(arguments: Arguments, environment: Environment) -> int:
     from cloudmesh_cluster.shell import ordering
 
     wanted = ordering.asked(arguments, environment)
-    cloud = environment.cloud(wanted.spec.cloud)
+    cloud = environment.cloud(wanted.spec.cloud, new=True)
     order = ordering.order(wanted, cloud, environment, one_file=True)
     workspace = environment.workspace(wanted.name)
     workspace.save_keypair(order.keypair)
@@ -135,9 +135,14 @@ def test(arguments: Arguments, environment: Environment) -> int:
 
 def listed(arguments: Arguments, environment: Environment) -> int:
     """Name the clusters that the cloud has."""
+    from cloudmesh_cluster.model.errors import NoCloud
     from cloudmesh_cluster.render import TAG
 
-    stacks = environment.cloud(arguments["--cloud"]).heat.stacks(tags=TAG)
+    try:
+        stacks = environment.cloud(arguments["--cloud"]).heat.stacks(tags=TAG)
+    except NoCloud as error:
+        environment.progress.note(error.problem)
+        stacks = ()
     rows = [answers.listed(stack) for stack in sorted(stacks, key=lambda stack: stack.name)]
     environment.answer(output.text(rows, answers.LISTED, arguments["--format"]))
     return ExitStatus.DONE
@@ -203,18 +208,18 @@ def delete(arguments: Arguments, environment: Environment) -> int:
 
 
 def _delete(name: str, cloud_name: str | None, environment: Environment) -> None:
-    from cloudmesh_cluster.model.errors import StackNotFound
+    from cloudmesh_cluster.model.errors import NoCloud, StackNotFound
     from cloudmesh_cluster.model.spec import checked_name
     from cloudmesh_cluster.steps.delete import Outside, deleted
     from cloudmesh_cluster.steps.nodes import is_ours
 
     workspace = environment.workspace(checked_name(name))
-    cloud = environment.cloud(cloud_name or workspace.order().get("cloud"))
     try:
+        cloud = environment.cloud(cloud_name or workspace.order().get("cloud"))
         stack = cloud.heat.stack(name)
-    except StackNotFound:
+    except (NoCloud, StackNotFound) as error:
         workspace.forget()
-        environment.progress.note(f"{name}: nothing to delete on cloud {cloud.name}")
+        environment.progress.note(f"{name}: nothing to delete: {error.problem}")
         return
     if not is_ours(stack):
         raise UsageError(

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from cloudmesh_cluster.model.errors import NoCloud
 from cloudmesh_cluster.steps.wait import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -101,12 +102,13 @@ class Environment:
 
         return new_keypair(comment)
 
-    def cloud(self, name: str | None) -> Cloud:
+    def cloud(self, name: str | None, *, new: bool = False) -> Cloud:
         """The cloud of that name, or the one that is meant when none is named.
 
-        The embedded cloud is started if it is the one and is down.
+        The embedded cloud is started if it is the one and is down. Only for a ``new`` cluster is
+        it set up for the first time, which takes minutes; else NoCloud is raised.
         """
-        entry = self._entry(name)
+        entry = self._entry(name, new)
         from cloudmesh_cluster.doors.compute import Compute
         from cloudmesh_cluster.doors.heat import Heat
         from cloudmesh_cluster.doors.session import checked
@@ -120,7 +122,7 @@ class Environment:
         )
         return Cloud(entry.name, entry.source, heat, Compute(config))
 
-    def _entry(self, name: str | None) -> CloudEntry:
+    def _entry(self, name: str | None, new: bool) -> CloudEntry:
         from cloudmesh_cluster.doors import session
         from cloudmesh_cluster.local import cloud
 
@@ -132,6 +134,11 @@ class Environment:
             entry = session.cloud_entry(name, places)
         if entry is not None:
             return entry
+        if not new and not home.clouds_yaml.exists():
+            raise NoCloud(
+                "no cloud is configured, and the embedded one was never started",
+                "Name yours with --cloud or OS_CLOUD, or start the embedded one: cm cloud up",
+            )
         if not cloud.is_up(home):
             self.progress.note("No cloud is configured: starting the embedded one.")
             cloud.up(home, self.progress.note)

@@ -1,0 +1,262 @@
+"""Create's worst moments that no running cloud gives on demand; the rest is tests/line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudmesh_cluster.model.access import Access
+from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
+from cloudmesh_cluster.model.errors import (
+    ClusterError,
+    ExitStatus,
+    NameTaken,
+    NoAnswer,
+    StackNotFound,
+)
+from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.steps.create import CreateFailed, Order, Outside, create
+
+SERVER = Resource("demo-master", "OS::Nova::Server", "CREATE_FAILED", "no host", "server-1", "s1")
+FAILED = Stack("s1", "demo", "CREATE_FAILED", "Resource CREATE failed")
+ORDER = Order(
+    request=StackRequest("demo", "", {}, {}, ("cm-cluster", "cm-cluster-id=1"), 30),
+    unique_tag="cm-cluster-id=1",
+    servers=2,
+    keypair=KeyPair("public", "private"),
+    checks=(),
+    late_scripts={},
+    told={},
+)
+
+
+@dataclass
+class Clock:
+    """Time that passes only by sleeping."""
+
+    at: float = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += max(seconds, 0.01)
+
+
+@dataclass
+class Heat:
+    """Heat whose stack has failed; what else it does is given, and anything else raises."""
+
+    creates: Callable[[], str] = lambda: "s1"
+    looks: Callable[[], Stack] = lambda: FAILED
+    listed: tuple[Stack, ...] = ()
+    deletes: list[str] = field(default_factory=list)
+    fate: str = ""  # how a deletion ends; empty: the stack is gone
+
+    def create(self, request: StackRequest) -> str:
+        return self.creates()
+
+    def status(self, stack_id: str) -> Stack:
+        if not self.deletes:
+            return self.looks()
+        if not self.fate:
+            raise StackNotFound("gone")
+        return replace(FAILED, status=self.fate)
+
+    def stacks(self, *, tags: str | None = None) -> tuple[Stack, ...]:
+        assert tags == ORDER.unique_tag
+        return self.listed
+
+    def resources(self, stack_id: str) -> tuple[Resource, ...]:
+        return (SERVER,)
+
+    def events(self, stack_id: str) -> tuple[Event, ...]:
+        return ()
+
+    def delete(self, stack_id: str) -> None:
+        self.deletes.append(stack_id)
+
+    def stack(self, name_or_id: str) -> Stack:
+        raise NotImplementedError
+
+    def signals(self, stack_id: str, handle: str) -> Mapping[str, Mapping[str, Any]]:
+        raise NotImplementedError
+
+
+@dataclass
+class Compute:
+    """The cloud's other services."""
+
+    leaves: tuple[str, ...] = ()
+
+    def servers(self, ids: Collection[str]) -> tuple[()]:
+        return ()
+
+    def console(self, server_id: str, lines: int = 60) -> str:
+        return "the console"
+
+    def left(self, ids: Collection[str]) -> tuple[str, ...]:
+        assert "server-1" in ids
+        return self.leaves
+
+    def images(self) -> tuple[()]:
+        raise NotImplementedError
+
+    def flavors(self) -> tuple[()]:
+        raise NotImplementedError
+
+    def networks(self) -> tuple[()]:
+        raise NotImplementedError
+
+    def external_network_of(self, network_id: str) -> str | None:
+        raise NotImplementedError
+
+
+@dataclass
+class Workspace:
+    """A folder that is remembered, not written."""
+
+    folder: Path = Path("/nowhere")
+    record: Mapping[str, str] = field(default_factory=dict)
+    forgotten: bool = False
+    full: bool = False
+
+    def save_keypair(self, keypair: KeyPair) -> None: ...
+
+    def save_order(self, order: Mapping[str, Any]) -> None: ...
+
+    def save_access(self, access: Access) -> None: ...
+
+    def save_record(self, parts: Mapping[str, str]) -> Path:
+        if self.full:
+            raise ClusterError("no space left on device")
+        self.record = parts
+        return self.folder / "records" / "1"
+
+    def forget(self) -> None:
+        self.forgotten = True
+
+
+class Progress:
+    """Nobody listens."""
+
+    def stage(self, name: str, done: int = 0, total: int = 0) -> None: ...
+
+    def note(self, line: str) -> None: ...
+
+
+def no_fleet(access: Access) -> Any:
+    raise AssertionError("no node was to be called")
+
+
+def outcome(
+    heat: Heat, *, compute: Compute | None = None, workspace: Workspace | None = None
+) -> BaseException:
+    """What create raises."""
+    outside = Outside(
+        heat, compute or Compute(), workspace or Workspace(), no_fleet, Clock(), Progress()
+    )
+    with pytest.raises(BaseException) as raised:  # noqa: PT011  KeyboardInterrupt is one
+        create(ORDER, outside)
+    return raised.value
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    """A function that raises it."""
+
+    def raises() -> Any:
+        raise error
+
+    return raises
+
+
+def test_a_failed_stack_is_recorded_and_deleted() -> None:
+    heat, workspace = Heat(), Workspace()
+
+    error = outcome(heat, workspace=workspace)
+
+    assert isinstance(error, CreateFailed)
+    assert error.problem == "stack demo ended CREATE_FAILED\ndemo-master: no host"
+    assert "The stack has been deleted" in error.next_step
+    assert heat.deletes == ["s1"]
+    assert workspace.forgotten
+    assert workspace.record["demo-master/console.log"] == "the console"
+
+
+def test_a_name_that_is_taken_is_never_deleted() -> None:
+    heat = Heat(creates=raising(NameTaken("demo exists")))
+
+    assert isinstance(outcome(heat), NameTaken)
+    assert heat.deletes == []
+
+
+def test_a_lost_reply_is_looked_up_by_its_tag() -> None:
+    heat = Heat(creates=raising(NoAnswer("lost")), listed=(FAILED,))
+
+    error = outcome(heat)
+
+    assert heat.deletes == ["s1"]
+    assert "ended CREATE_FAILED" in str(error)
+
+
+def test_a_lost_reply_without_a_stack_made_nothing() -> None:
+    heat = Heat(creates=raising(NoAnswer("Heat does not answer")))
+
+    error = outcome(heat)
+
+    assert heat.deletes == []
+    assert "Nothing was made" in str(error)
+
+
+def test_an_interruption_of_the_request_itself_finds_the_stack_it_made() -> None:
+    heat = Heat(creates=raising(KeyboardInterrupt()), listed=(FAILED,))
+
+    error = outcome(heat)
+
+    assert isinstance(error, CreateFailed)
+    assert error.exit_status == ExitStatus.INTERRUPTED
+    assert heat.deletes == ["s1"]
+
+
+def test_a_bug_of_ours_rolls_back_too() -> None:
+    heat = Heat(looks=raising(ZeroDivisionError("oops")))
+
+    assert isinstance(outcome(heat), ZeroDivisionError)
+    assert heat.deletes == ["s1"]
+
+
+def test_a_full_disk_does_not_keep_us_from_rolling_back() -> None:
+    heat = Heat()
+
+    error = outcome(heat, workspace=Workspace(full=True))
+
+    assert heat.deletes == ["s1"]
+    assert "there is no record: no space left" in str(error)
+
+
+def test_a_deletion_that_fails_is_tried_again_and_then_named() -> None:
+    heat = Heat(fate="DELETE_FAILED")
+
+    error = outcome(heat)
+
+    assert heat.deletes == ["s1"] * 3
+    assert "demo-master: CREATE_FAILED no host" in str(error)
+    assert "cm cluster delete demo" in str(error)
+
+
+def test_what_the_stack_leaves_behind_is_named() -> None:
+    error = outcome(Heat(), compute=Compute(leaves=("port p1",)))
+
+    assert "there is left: port p1" in str(error)
+
+
+def test_a_heat_that_falls_silent_for_long_ends_the_create() -> None:
+    heat = Heat(looks=raising(NoAnswer("connection refused")))
+
+    error = outcome(heat)
+
+    assert "Heat has not answered for 60 s: connection refused" in str(error)
