@@ -19,6 +19,14 @@ DISK_MB = 3000
 SOFTWARE_DISK_MB = 4000
 # Mount options and configuration files take these as they are.
 PLAIN_PATH = re.compile(r"[\w./+@-]+")
+PROBE_RULES = """
+table ip cmprobe {
+    chain out {
+        type nat hook postrouting priority srcnat
+        masquerade
+    }
+}
+"""
 
 
 def refuse_place(home: Home) -> None:
@@ -93,8 +101,8 @@ def free_disk_mb(path: Path) -> int:
 
 def refuse_kernel() -> None:
     """Refuse when the kernel lacks what nodes are made of, by trying each."""
-    subprocess.run(["modprobe", "overlay"], capture_output=True, env={"PATH": PATH}, check=False) \
-        if shutil.which("modprobe", path=PATH) else None
+    if shutil.which("modprobe", path=PATH):
+        _tried("modprobe", "overlay")
     if "\toverlay\n" not in Path("/proc/filesystems").read_text():
         raise _lacks("overlayfs", "CONFIG_OVERLAY_FS")
     probes = (
@@ -103,22 +111,20 @@ def refuse_kernel() -> None:
          ["ip", "link", "add", "cmprobe0", "type", "veth", "peer", "name", "cmprobe1"]),
     )  # fmt: skip
     for words, option, command in probes:
-        made = subprocess.run(command, capture_output=True, env={"PATH": PATH}, check=False)
-        subprocess.run(
-            ["ip", "link", "delete", "cmprobe0"],
-            capture_output=True,
-            env={"PATH": PATH},
-            check=False,
-        )
-        if made.returncode:
+        made = _tried(*command)
+        _tried("ip", "link", "delete", "cmprobe0")
+        if not made:
             raise _lacks(words, option)
-    rules = "table ip cmprobe { chain c { type nat hook postrouting priority srcnat; masquerade; }; }"
-    checked = subprocess.run(
-        ["nft", "--check", "--file", "-"],
-        input=rules, text=True, capture_output=True, env={"PATH": PATH}, check=False,
-    )  # fmt: skip
-    if checked.returncode:
+    if not _tried("nft", "--check", "--file", "-", stdin=PROBE_RULES):
         raise _lacks("masquerading by nftables", "CONFIG_NF_TABLES and CONFIG_NFT_MASQ")
+
+
+def _tried(*command: str, stdin: str = "") -> bool:
+    """Whether a command ended well."""
+    done = subprocess.run(
+        command, input=stdin, text=True, capture_output=True, env={"PATH": PATH}, check=False
+    )
+    return done.returncode == 0
 
 
 def _lacks(words: str, option: str) -> CloudError:

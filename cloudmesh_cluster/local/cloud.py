@@ -186,7 +186,7 @@ def _start(home: Home, say: Say) -> Settings:
         software.wait_for_database(home, lambda: _ended(home, "mariadb"))
         wanted = config.wanted(home, settings, mtu=mtu, servers=servers)
         if settings.filled != fingerprint(wanted):
-            # What nova-compute does not find in the catalog when it starts, it never asks for again.
+            # What nova-compute does not find in the catalog when it starts, it never asks again.
             supervisor.start(home, [name for name in names if name != "nova-compute"])
             _fill(home, settings, wanted)
         supervisor.start(home, names)
@@ -418,8 +418,7 @@ def _locked(home: Home, say: Say) -> Iterator[None]:
                     told = True
                 if time.monotonic() > deadline:
                     raise CloudError(
-                        f"another `cm cloud` has been at work on {home.state} "
-                        f"for {LOCK_SECONDS} s",
+                        f"another `cm cloud` has been at work on {home.state} for {LOCK_SECONDS} s",
                         "Wait for it, or end it, and try again.",
                     ) from error
             time.sleep(0.25)

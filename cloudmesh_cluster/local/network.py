@@ -52,9 +52,7 @@ def routed(routes: str, *, besides: str = "") -> tuple[IPv4Network, ...]:
 
 def networks_of_others(home: Home) -> tuple[IPv4Network, ...]:
     """What this machine reaches by other devices than this cloud's bridge."""
-    return routed(
-        run("ip", "-json", "-4", "route", "show", "table", "main"), besides=home.name
-    )
+    return routed(run("ip", "-json", "-4", "route", "show", "table", "main"), besides=home.name)
 
 
 def host_mtu() -> int:
@@ -165,7 +163,7 @@ def down(home: Home) -> None:
 def _open_forwarding(name: str) -> None:
     SHARED.mkdir(exist_ok=True)
     before = SHARED / "ip_forward"
-    if not _users():
+    if not users():
         write_private(before, FORWARD.read_text())
     (SHARED / name).touch()
     FORWARD.write_text("1\n")
@@ -174,12 +172,12 @@ def _open_forwarding(name: str) -> None:
 def _close_forwarding(name: str) -> None:
     (SHARED / name).unlink(missing_ok=True)
     before = SHARED / "ip_forward"
-    if not _users() and before.exists():
+    if not users() and before.exists():
         FORWARD.write_text(before.read_text())
         before.unlink()
 
 
-def _users() -> tuple[str, ...]:
+def users() -> tuple[str, ...]:
     """The clouds that need forwarding now: those that said so and still have their bridge."""
     if not SHARED.is_dir():
         return ()

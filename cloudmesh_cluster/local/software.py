@@ -231,7 +231,8 @@ def _make_tables(home: Home) -> None:
                "--database_connection", "{scheme}://root@/nova_cell0?{query}")  # fmt: skip
         manage("nova-manage", "nova.conf", "cell_v2", "create_cell", "--name", "cell1",
                "--database_connection", "{scheme}://root@/nova_cell1?{query}",
-               "--transport-url", "{scheme}://{username}:{password}@{hostname}:{port}/")  # fmt: skip
+               "--transport-url",
+               "{scheme}://{username}:{password}@{hostname}:{port}/")  # fmt: skip
         manage("nova-manage", "nova.conf", "db", "sync")
         # The one compute host is known from the start, so that nobody need discover it.
         sql(

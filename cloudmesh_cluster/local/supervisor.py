@@ -74,9 +74,7 @@ def launch(home: Home) -> None:
     deadline = time.monotonic() + 20
     while not running(home):
         if time.monotonic() > deadline:
-            raise CloudError(
-                "the supervisor does not answer", f"See {home.log}/supervisord.log."
-            )
+            raise CloudError("the supervisor does not answer", f"See {home.log}/supervisord.log.")
         time.sleep(0.05)
 
 

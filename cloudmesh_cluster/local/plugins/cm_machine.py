@@ -10,6 +10,8 @@ a restart of nova-compute, and every step can be done again over what a killed r
                  leader        pid and start time of its systemd-nspawn
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -17,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,9 +27,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 START_SECONDS = 30
 KILL_SECONDS = 15
 # Each node in a control group of its own: two systemds in one would end each other's services.
-ENTER_AND_RUN = (
-    'while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift; exec "$@"'
-)
+ENTER_AND_RUN = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift; exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Vif:
     mac: str
 
     @property
-    def cable(self):
+    def cable(self) -> str:
         """The name of the host's end of its cable; the kernel allows 15 characters."""
         return f"cmv{self.port[:11]}"
 
@@ -65,26 +66,26 @@ class Machine:
     # -- files
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Where everything of this node is kept."""
         return self.home / self.uuid
 
     @property
-    def root(self):
+    def root(self) -> Path:
         """The node's file system, while it is mounted."""
         return self.folder / "root"
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether the node has been made and not been destroyed."""
         return (self.folder / "node.json").is_file()
 
-    def record(self):
+    def record(self) -> Record:
         """What was remembered when the node was made or plugged."""
         words = json.loads((self.folder / "node.json").read_text())
         vifs = tuple(Vif(**vif) for vif in words["vifs"])
         return Record(name=words["name"], image=words["image"], vifs=vifs)
 
-    def create(self, name, *, image, vifs):
+    def create(self, name: str, *, image: Path, vifs: Iterable[Vif]) -> None:
         """Make the node's folder; it is not started."""
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(parents=True)
@@ -92,18 +93,18 @@ class Machine:
         (self.folder / "upper").chmod(0o755)
         self._remember(Record(name=name, image=str(image), vifs=tuple(vifs)))
 
-    def replug(self, vifs):
+    def replug(self, vifs: Iterable[Vif]) -> None:
         """Remember other ports for the next start."""
         old = self.record()
         self._remember(Record(name=old.name, image=old.image, vifs=tuple(vifs)))
 
-    def _remember(self, record):
+    def _remember(self, record: Record) -> None:
         path = self.folder / "node.json"
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(record)))
         partial.replace(path)
 
-    def write_config_drive(self, files):
+    def write_config_drive(self, files: Iterable[tuple[str, str | bytes]]) -> None:
         """Write what cloud-init reads at boot, where it looks for a mounted config drive."""
         # Through the overlay: folders made in `upper` would hide the modes of the image's own.
         self._mount()
@@ -115,7 +116,7 @@ class Machine:
             target.write_bytes(content if isinstance(content, bytes) else content.encode())
             target.chmod(0o600)
 
-    def console_tail(self, count):
+    def console_tail(self, count: int) -> bytes:
         """The last `count` bytes of the console."""
         try:
             with (self.folder / "console.log").open("rb") as console:
@@ -127,11 +128,11 @@ class Machine:
 
     # -- processes
 
-    def running(self):
+    def running(self) -> bool:
         """Whether its systemd-nspawn lives: the very process that was started for it."""
         return self._nspawn() is not None
 
-    def start(self):
+    def start(self) -> None:
         """Boot the node, unless it runs; returns when its network is plugged."""
         if self.running():
             self.plug_missing()
@@ -168,7 +169,7 @@ class Machine:
                 raise RuntimeError(f"the node was not up after {START_SECONDS} seconds")
             time.sleep(0.02)
 
-    def stop(self, seconds):
+    def stop(self, seconds: float) -> None:
         """Shut the node down within so many seconds, and end it if it does not."""
         pid = self._nspawn()
         if pid is not None and seconds:
@@ -177,13 +178,13 @@ class Machine:
             self._wait_for_end(seconds)
         self.sweep()
 
-    def destroy(self):
+    def destroy(self) -> None:
         """Leave nothing of the node; may be called again, and on one that is half made."""
         self.sweep()
         if self.folder.exists():
             _remove(self.folder)
 
-    def _command(self):
+    def _command(self) -> list[str]:
         kept = ["--keep-unit"] if not Path("/run/systemd/system").is_dir() else []
         return [
             "systemd-nspawn", "--quiet", "--register=no", *kept, "--settings=no",
@@ -192,7 +193,7 @@ class Machine:
             "--timezone=off", "--link-journal=no", "--console=read-only", "--boot",
         ]  # fmt: skip
 
-    def _nspawn(self):
+    def _nspawn(self) -> int | None:
         """The pid of its systemd-nspawn, or None; a pid is believed only with its start time."""
         try:
             pid, started = (self.folder / "leader").read_text().split()
@@ -203,7 +204,7 @@ class Machine:
             os.waitpid(int(pid), os.WNOHANG)
         return int(pid) if _start_time(int(pid)) == started else None
 
-    def _inside(self):
+    def _inside(self) -> int | None:
         """The pid of the node's own systemd, once it has a network of its own."""
         pid = self._nspawn()
         ours = _network_of("self")
@@ -213,16 +214,16 @@ class Machine:
                 return child
         return None
 
-    def _signal(self, pid, number):
+    def _signal(self, pid: int, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    def _wait_for_end(self, seconds):
+    def _wait_for_end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while self.running() and time.monotonic() < deadline:
             time.sleep(0.05)
 
-    def sweep(self):
+    def sweep(self) -> None:
         """End what runs, unmount, and take away cables and control groups."""
         pid = self._nspawn()
         if pid is not None:
@@ -242,18 +243,18 @@ class Machine:
 
     # -- control groups
 
-    def _groups(self):
+    def _groups(self) -> list[Path]:
         """Its group in the hierarchies that systemd uses."""
         return [group / self.uuid for group in groups_of(self.cloud)]
 
-    def _make_groups(self):
+    def _make_groups(self) -> list[str]:
         for group in self._groups():
             group.mkdir(parents=True, exist_ok=True)
         return [str(group / "cgroup.procs") for group in self._groups()]
 
     # -- mounts
 
-    def _mount(self):
+    def _mount(self) -> None:
         if not os.path.ismount(self.root):
             image = self.record().image
             if not Path(image).is_dir():
@@ -261,7 +262,7 @@ class Machine:
             layers = f"lowerdir={image},upperdir={self.folder}/upper,workdir={self.folder}/work"
             _run("mount", "-t", "overlay", self.cloud, "-o", layers, self.root)
 
-    def _unmount(self):
+    def _unmount(self) -> None:
         for _ in range(20):
             if not os.path.ismount(self.root):
                 return
@@ -269,7 +270,7 @@ class Machine:
                 time.sleep(0.1)
         _run("umount", "--lazy", self.root)
 
-    def _write_resolv_conf(self):
+    def _write_resolv_conf(self) -> None:
         """Name servers for the node, unless it has written its own."""
         target = self.root / "etc/resolv.conf"
         if not target.is_symlink() and not (self.folder / "upper/etc/resolv.conf").exists():
@@ -277,7 +278,7 @@ class Machine:
 
     # -- cables
 
-    def plug_missing(self):
+    def plug_missing(self) -> bool:
         """Whether every port of the running node has its cable; those that miss are plugged."""
         inside = self._inside()
         if inside is None:
@@ -287,25 +288,25 @@ class Machine:
                 self._plug(vif, f"eth{number}", inside)
         return True
 
-    def _plug(self, vif, name, inside):
+    def _plug(self, vif: Vif, name: str, inside: int) -> None:
         _run(
             "ip", "link", "add", vif.cable, "mtu", self.mtu, "type", "veth",
             "peer", "name", name, "address", vif.mac, "mtu", self.mtu, "netns", inside,
         )  # fmt: skip
         _run("ip", "link", "set", vif.cable, "master", self.bridge, "up")
 
-    def unplug(self, port):
+    def unplug(self, port: str) -> None:
         """Take away the cable of a port, if it is there."""
         cable = Vif(port=port, mac="").cable
         if Path("/sys/class/net", cable).exists():
             subprocess.run(["ip", "link", "delete", cable], capture_output=True)
 
 
-def _run(*words):
+def _run(*words: object) -> None:
     subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
 
 
-def _start_time(pid):
+def _start_time(pid: int) -> str:
     """When a living process started, in clock ticks since boot; "" for none and for zombies."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -314,14 +315,14 @@ def _start_time(pid):
     return "" if words[0] in "ZX" else words[19]
 
 
-def _network_of(pid):
+def _network_of(pid: int | str) -> str | None:
     try:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:
         return None
 
 
-def descendants(pid):
+def descendants(pid: int) -> list[int]:
     """The processes below one, the nearest first."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -331,7 +332,7 @@ def descendants(pid):
     return found + [deeper for child in found for deeper in descendants(child)]
 
 
-def groups_of(cloud):
+def groups_of(cloud: str) -> list[Path]:
     """The control groups of a cloud, in the named and in the unified hierarchy."""
     tops = [CGROUPS / "systemd", CGROUPS / "unified"]
     if (CGROUPS / "cgroup.procs").is_file():
@@ -339,13 +340,13 @@ def groups_of(cloud):
     return [top / cloud for top in tops if (top / "cgroup.procs").is_file()]
 
 
-def end_groups(cloud):
+def end_groups(cloud: str) -> None:
     """End whatever is left in a cloud's control groups and remove them."""
     for group in groups_of(cloud):
         end_group(group)
 
 
-def end_group(group):
+def end_group(group: Path) -> None:
     """End every process of a control group and remove it with the groups below."""
     if not group.is_dir():
         return
@@ -363,7 +364,7 @@ def end_group(group):
         time.sleep(0.05)
 
 
-def _remove(folder):
+def _remove(folder: Path) -> None:
     """Delete a folder, but never through a mount."""
     real = os.path.realpath(folder)
     for line in Path("/proc/self/mounts").read_text().splitlines():

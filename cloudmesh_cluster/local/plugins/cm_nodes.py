@@ -4,12 +4,14 @@ The words here are Nova's (instance, image, vif) where its interface says so, an
 where the machine itself is meant. What a node is on disk and in the kernel is in cm_machine.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import cm_machine
 import os_resource_classes
@@ -23,7 +25,6 @@ from nova.virt import node as local_node
 from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_log import log as logging
-from oslo_serialization import jsonutils
 
 LOG = logging.getLogger(__name__)
 CONF = cfg.CONF
@@ -48,12 +49,12 @@ GIB = 1024 * MIB
 class NodeDriver(driver.ComputeDriver):
     """Nodes on this machine: spawned from a Glance image, stopped, started and destroyed."""
 
-    capabilities = dict(
-        driver.ComputeDriver.capabilities,
-        supports_attach_interface=True,
-        supports_evacuate=False,
-        supports_migrate_to_same_host=False,
-    )
+    capabilities: ClassVar = {
+        **driver.ComputeDriver.capabilities,
+        "supports_attach_interface": True,
+        "supports_evacuate": False,
+        "supports_migrate_to_same_host": False,
+    }
 
     def __init__(self, virtapi):
         super().__init__(virtapi)
@@ -90,7 +91,7 @@ class NodeDriver(driver.ComputeDriver):
             "local_gb": disk.total // GIB,
             "local_gb_used": disk.used // GIB,
             "disk_available_least": disk.free // GIB,
-            "cpu_info": jsonutils.dumps({"arch": os.uname().machine}),
+            "cpu_info": json.dumps({"arch": os.uname().machine}),
             "numa_topology": None,
             "supported_instances": [
                 (os.uname().machine, fields.HVType.LXC, fields.VMMode.EXE),
@@ -363,9 +364,7 @@ def _config_drive(instance, injected_files, admin_password, network_info):
 
 
 def _vifs(network_info):
-    return tuple(
-        cm_machine.Vif(port=vif["id"], mac=vif["address"]) for vif in (network_info or ())
-    )
+    return tuple(cm_machine.Vif(port=vif["id"], mac=vif["address"]) for vif in (network_info or ()))
 
 
 def _memory_mib():
