@@ -15,7 +15,6 @@ from cloudmesh_cluster.model.errors import (
     NameTaken,
     NoAnswer,
     NodeError,
-    StackNotFound,
     VerificationFailed,
 )
 from cloudmesh_cluster.model.keys import KeyPair
@@ -25,7 +24,7 @@ from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.reports import FINISHED
 from cloudmesh_cluster.steps.verify import verdicts as verdicts_of
-from cloudmesh_cluster.steps.wait import Clock
+from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
 
 # The node waits for the file that comes last, so that it never starts half a script.
 TAKE_SCRIPTS = "sudo -n bash -c 'set -e; cd /var/lib/cm-cluster/scripts; tar -xz; touch complete'"
@@ -134,17 +133,16 @@ def _asked(order: Order, outside: Outside) -> str:
 
 
 def _found_by_tag(order: Order, outside: Outside, seconds: float) -> str | None:
-    end = outside.clock.now() + seconds
-    while True:
+    def found() -> str | None:
         try:
-            stacks = outside.heat.stacks(tags=order.unique_tag)
+            return next((one.id for one in outside.heat.stacks(tags=order.unique_tag)), None)
         except NoAnswer:
-            stacks = ()
-        if stacks:
-            return stacks[0].id
-        if outside.clock.now() >= end:
             return None
-        outside.clock.sleep(1)
+
+    try:
+        return wait_for(found, seconds=seconds, clock=outside.clock, late=lambda: "no such tag")
+    except TimedOut:
+        return None
 
 
 def _bring_scripts(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
@@ -262,12 +260,3 @@ def _fate(order: Order, outside: Outside, seen: follow.Seen, where: str) -> str:
         f"The stack has been deleted; {where}.\n"
         f"To keep it next time: cm cluster create {name} --keep"
     )
-
-
-def is_there(name: str, heat: Heat) -> bool:
-    """Whether Heat has a stack of that name, ours or not."""
-    try:
-        heat.stack(name)
-    except StackNotFound:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,12 +11,13 @@ from cloudmesh_cluster.model.errors import CloudError, NoAnswer, StackNotFound
 from cloudmesh_cluster.steps.nodes import SERVER_TYPE
 from cloudmesh_cluster.steps.outside import Compute, Heat
 from cloudmesh_cluster.steps.progress import Progress
-from cloudmesh_cluster.steps.wait import Clock
+from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
 
 T = TypeVar("T")
 
 GONE = "DELETE_COMPLETE"
 TRIES = 3  # how often a deletion that fails is asked for
+BREATH = 5.0  # seconds after asking for which a status may still be the old one
 PATIENCE = 600.0  # seconds for all of it
 DEAF_HEAT = 60.0  # seconds for which Heat may give no answer
 SETTLING = 10.0  # seconds in which what Heat has let go of may still be listed
@@ -42,40 +43,84 @@ def deleted(stack_id: str, outside: Outside) -> None:
     Raises NotDeleted, naming what blocks the deletion or is left.
     """
     owned: dict[str, Resource] = {}
-    end = outside.clock.now() + PATIENCE
     try:
         owned = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
-        _patiently(outside, lambda: outside.heat.delete(stack_id))
-        tries = 1
-        while (stack := _patiently(outside, lambda: outside.heat.status(stack_id))).status != GONE:
-            left = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
-            outside.progress.stage("resources deleted", len(owned) - len(left), len(owned))
-            failed = stack.status == "DELETE_FAILED"
-            if (failed and tries == TRIES) or outside.clock.now() >= end:
-                raise NotDeleted(*_blocked(stack.name, left.values()))
-            if failed:
-                tries += 1
-                _patiently(outside, lambda: outside.heat.delete(stack_id))
-            outside.clock.sleep(0.5)
+        _until_gone(stack_id, len(owned), outside)
     except StackNotFound:
         pass
     outside.progress.stage("resources deleted", len(owned), len(owned))
     _nothing_left({*owned, stack_id}, outside)
 
 
+def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
+    """Ask for the deletion, and again when it fails; raises StackNotFound, too, when it is done."""
+    left: dict[str, Resource] = {}
+    asked: list[float] = []
+
+    def ask() -> None:
+        _patiently(outside, lambda: outside.heat.delete(stack_id))
+        asked.append(outside.clock.now())
+
+    def blocked() -> NotDeleted:
+        return NotDeleted(*_blocked(stack_id, left.values()))
+
+    def look() -> bool | None:
+        nonlocal left
+        status = _patiently(outside, lambda: outside.heat.status(stack_id)).status
+        left = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
+        outside.progress.stage("resources deleted", total - len(left), total)
+        if status == "DELETE_FAILED" and outside.clock.now() - asked[-1] >= BREATH:
+            if len(asked) == TRIES:
+                raise blocked()
+            ask()
+        return True if status == GONE else None
+
+    ask()
+    try:
+        wait_for(look, seconds=PATIENCE, clock=outside.clock, every=0.5, late=lambda: stack_id)
+    except TimedOut as error:
+        raise blocked() from error
+
+
 def _patiently(outside: Outside, ask: Callable[[], T]) -> T:
     """Heat's answer, though Heat may be silent for a while."""
-    end = outside.clock.now() + DEAF_HEAT
-    while True:
+    silence = NoAnswer("")
+
+    def answer() -> tuple[T] | None:
+        nonlocal silence
         try:
-            return ask()
+            return (ask(),)
         except NoAnswer as error:
-            if outside.clock.now() >= end:
-                raise NotDeleted(
-                    f"the stack may still be there, for Heat does not answer: {error.problem}",
-                    "When Heat is back, delete the cluster; one that is gone is no error.",
-                ) from error
-            outside.clock.sleep(2)
+            silence = error
+            return None
+
+    try:
+        return wait_for(
+            answer, seconds=DEAF_HEAT, clock=outside.clock, every=2, late=lambda: silence.problem
+        )[0]
+    except TimedOut as error:
+        raise NotDeleted(
+            f"the stack may still be there, for Heat does not answer: {error.problem}",
+            "When Heat is back, delete the cluster; one that is gone is no error.",
+        ) from error
+
+
+def _nothing_left(ids: set[str], outside: Outside) -> None:
+    """Ask the services themselves; a port may outlive its server for a moment."""
+    left: Sequence[str] = ()
+
+    def look() -> bool | None:
+        nonlocal left
+        left = outside.compute.left(ids)
+        return None if left else True
+
+    try:
+        wait_for(look, seconds=SETTLING, clock=outside.clock, late=lambda: ", ".join(left))
+    except TimedOut as error:
+        raise NotDeleted(
+            f"the stack is gone, but of what it had there is left: {error.problem}",
+            "Delete these with the openstack command.",
+        ) from error
 
 
 def _owned(resources: Iterable[Resource]) -> dict[str, Resource]:
@@ -84,18 +129,6 @@ def _owned(resources: Iterable[Resource]) -> dict[str, Resource]:
         for one in resources
         if one.physical_id and one.status != "DELETE_COMPLETE"
     }
-
-
-def _nothing_left(ids: set[str], outside: Outside) -> None:
-    """Ask the services themselves; a port may outlive its server for a moment."""
-    end = outside.clock.now() + SETTLING
-    while left := outside.compute.left(ids):
-        if outside.clock.now() >= end:
-            raise NotDeleted(
-                "the stack is gone, but of what it had there is left: " + ", ".join(left),
-                "Delete these with the openstack command.",
-            )
-        outside.clock.sleep(1)
 
 
 def _blocked(stack: str, resources: Iterable[Resource]) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.cluster import Node, Resource, Result, Stack
@@ -13,8 +14,8 @@ from cloudmesh_cluster.steps import nodes as of_stack
 from cloudmesh_cluster.steps import reports as told
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat
 from cloudmesh_cluster.steps.progress import Progress
-from cloudmesh_cluster.steps.reports import Report, Reports
-from cloudmesh_cluster.steps.wait import Clock, TimedOut
+from cloudmesh_cluster.steps.reports import Report
+from cloudmesh_cluster.steps.wait import Clock, wait_for
 
 SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
 DEAF_HEAT = 60.0  # seconds for which Heat may give no answer before we give up
@@ -69,57 +70,61 @@ def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
     Raises StackFailed with Heat's reasons, TimedOut with what is missing.
     """
     heard = watch.clock.now()
-    while True:
+
+    def look() -> Stack | None:
+        nonlocal heard
         watch.progress.stage("servers made", len(_made(seen)), expected)
         try:
-            seen.stack = watch.heat.status(seen.stack_id)
+            stack = seen.stack = watch.heat.status(seen.stack_id)
             seen.resources = watch.heat.resources(seen.stack_id)
-            heard = watch.clock.now()
         except NoAnswer as error:
-            if watch.clock.now() - heard > DEAF_HEAT:
-                raise CloudError(
-                    f"Heat has not answered for {DEAF_HEAT:.0f} s: {error.problem}"
-                ) from error
-        else:
-            _tell_reasons(watch, seen)
-            if seen.stack.status == "CREATE_COMPLETE":
-                break
-            if seen.stack.status != "CREATE_IN_PROGRESS":
-                raise StackFailed(_stack_words(seen))
-        if watch.clock.now() >= watch.deadline:
-            raise TimedOut(_late_stack(seen, expected))
-        watch.clock.sleep(_pace(expected))
+            if watch.clock.now() - heard < DEAF_HEAT:
+                return None
+            words = f"Heat has not answered for {DEAF_HEAT:.0f} s: {error.problem}"
+            raise CloudError(words) from error
+        heard = watch.clock.now()
+        _tell_reasons(watch, seen)
+        if stack.status not in ("CREATE_COMPLETE", "CREATE_IN_PROGRESS"):
+            raise StackFailed(_stack_words(stack, seen))
+        return stack if stack.status == "CREATE_COMPLETE" else None
+
+    _until(watch, look, expected, lambda: _late_stack(seen, expected))
     seen.stack = watch.heat.stack(seen.stack_id)
     seen.nodes = of_stack.nodes(seen.stack, seen.resources)
     watch.progress.stage("servers made", len(seen.nodes), expected)
 
 
-def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None] | None = None) -> None:
+def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None]) -> None:
     """Return when every node has booted, is wired and its role's scripts have ended well.
 
     ``when_wired`` is called once, when all are wired. Raises NodeFailed as soon as one node
     reports a failure, TimedOut naming the nodes that have not reported.
     """
     asks = _Asks(watch)
-    for phase in told.PHASES:
-        while missing := _missing(seen, phase):
-            watch.progress.stage(STAGES[phase], len(seen.nodes) - len(missing), len(seen.nodes))
+    total = len(seen.nodes)
+
+    def passed(phase: str) -> bool | None:
+        if _missing(seen, phase):
             _listen(watch, seen, asks)
-            if failures := told.failed(seen.reports):
-                raise NodeFailed(_node_words(failures), tuple(failures))
-            if not (missing := _missing(seen, phase)):
-                break
-            if watch.clock.now() >= watch.deadline:
-                raise TimedOut(_late_nodes(watch, seen, phase, missing))
-            watch.clock.sleep(_pace(len(seen.nodes)))
-        watch.progress.stage(STAGES[phase], len(seen.nodes), len(seen.nodes))
-        if phase == told.WIRED and when_wired:
+        if failures := told.failed(seen.reports):
+            raise NodeFailed(_node_words(failures), tuple(failures))
+        missing = _missing(seen, phase)
+        watch.progress.stage(STAGES[phase], total - len(missing), total)
+        return None if missing else True
+
+    for phase in told.PHASES:
+        _until(watch, partial(passed, phase), total, partial(_late_nodes, watch, seen, phase))
+        if phase == told.WIRED:
             when_wired()
 
 
-def _pace(nodes: int) -> float:
-    """Seconds between two questions: Heat is asked kindly about large stacks."""
-    return max(0.5, nodes / 50)
+def _until(
+    watch: Watch, probe: Callable[[], object | None], nodes: int, late: Callable[[], str]
+) -> None:
+    """Ask until the watch's end; Heat is asked kindly about large stacks."""
+    seconds = watch.deadline - watch.clock.now()
+    every = max(0.5, nodes / 50)
+    wait_for(probe, seconds=seconds, clock=watch.clock, every=every, late=late)
 
 
 def _made(seen: Seen) -> list[Resource]:
@@ -143,12 +148,11 @@ def _tell_reasons(watch: Watch, seen: Seen) -> None:
             watch.progress.note(f"{one.name}: {one.reason}")
 
 
-def _stack_words(seen: Seen) -> str:
-    assert seen.stack is not None
+def _stack_words(stack: Stack, seen: Seen) -> str:
     nested = [one.name for one in seen.resources if one.type.endswith(".yaml")]
     reasons = {name: why for name, why in seen.reasons.items() if name not in nested}
-    lines = [f"{name}: {why}" for name, why in reasons.items()] or [seen.stack.reason]
-    return "\n".join([f"stack {seen.stack.name} ended {seen.stack.status}", *lines])
+    lines = [f"{name}: {why}" for name, why in reasons.items()] or [stack.reason]
+    return "\n".join([f"stack {stack.name} ended {stack.status}", *lines])
 
 
 def _late_stack(seen: Seen, expected: int) -> str:
@@ -172,7 +176,8 @@ def failure_words(report: Report) -> str:
     return f"{report.node}: {report.reason}"
 
 
-def _late_nodes(watch: Watch, seen: Seen, phase: str, missing: list[str]) -> str:
+def _late_nodes(watch: Watch, seen: Seen, phase: str) -> str:
+    missing = _missing(seen, phase)
     head = {
         told.BOOTED: "never reported that it has booted",
         told.WIRED: "was not wired",
@@ -242,10 +247,3 @@ class _Asks:
             return {}
         with self._watch.connects(access) as fleet:
             return fleet.run(targets, told.STATUS_FILES, timeout=PATIENCE)
-
-
-def latest(reports: Reports, node: str) -> Report | None:
-    """The last phase that a node reported."""
-    return next(
-        (reports[node, phase] for phase in reversed(told.PHASES) if (node, phase) in reports), None
-    )

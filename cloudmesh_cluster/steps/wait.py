@@ -36,20 +36,20 @@ class TimedOut(ClusterError):
 
 
 def wait_for(
-    what: str,
     probe: Callable[[], T | None],
     *,
     seconds: float,
     clock: Clock,
+    late: Callable[[], str],
     every: float = 1.0,
 ) -> T:
-    """The first answer of ``probe`` that is not None.
+    """The first answer of ``probe`` that is not None, asked for about ``every`` so many seconds.
 
-    Raises TimedOut, naming ``what``, when ``seconds`` have passed without one.
+    Raises TimedOut with the words of ``late`` when ``seconds`` have passed without one.
     """
     end = clock.now() + seconds
     while (answer := probe()) is None:
         if clock.now() >= end:
-            raise TimedOut(f"{what}: not within {seconds:.0f} s")
+            raise TimedOut(late())
         clock.sleep(min(every, max(0.0, end - clock.now())))
     return answer
