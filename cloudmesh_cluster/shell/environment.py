@@ -16,7 +16,7 @@ from cloudmesh_cluster.steps.wait import Clock, SystemClock
 if TYPE_CHECKING:
     from cloudmesh_cluster.doors.compute import Compute
     from cloudmesh_cluster.doors.heat import Heat
-    from cloudmesh_cluster.doors.session import CloudEntry
+    from cloudmesh_cluster.doors.session import CloudEntry, Places
     from cloudmesh_cluster.doors.ssh import Fleet
     from cloudmesh_cluster.doors.workspace import Workspace
     from cloudmesh_cluster.local.cloud import Home
@@ -108,7 +108,19 @@ class Environment:
         The embedded cloud is started if it is the one and is down. Only for a ``new`` cluster is
         it set up for the first time, which takes minutes; else NoCloud is raised.
         """
-        entry = self._entry(name, new)
+        entry = self._named_entry(name)
+        return self._spoken_to(entry or self._started_entry(new))
+
+    def cloud_at_hand(self, name: str | None) -> Cloud | None:
+        """The cloud that is meant, if it can be asked without starting anything."""
+        from cloudmesh_cluster.local import cloud
+
+        entry = self._named_entry(name)
+        if entry is None and cloud.is_up(self.embedded):
+            entry = self._started_entry(new=False)
+        return self._spoken_to(entry) if entry else None
+
+    def _spoken_to(self, entry: CloudEntry) -> Cloud:
         from cloudmesh_cluster.doors.compute import Compute
         from cloudmesh_cluster.doors.heat import Heat
         from cloudmesh_cluster.doors.session import checked
@@ -122,18 +134,26 @@ class Environment:
         )
         return Cloud(entry.name, entry.source, heat, Compute(config))
 
-    def _entry(self, name: str | None, new: bool) -> CloudEntry:
+    @property
+    def _places(self) -> Places:
+        from cloudmesh_cluster.doors.session import Places
+
+        return Places(self.environ, self.home, self.embedded.clouds_yaml)
+
+    def _named_entry(self, name: str | None) -> CloudEntry | None:
+        """The entry that is named or configured; None means the embedded cloud."""
+        from cloudmesh_cluster.doors import session
+
+        if name == session.EMBEDDED and name not in self._places.clouds_yaml():
+            return None
+        return session.cloud_entry(name, self._places)
+
+    def _started_entry(self, new: bool) -> CloudEntry:
+        """The embedded cloud's entry, once that is up."""
         from cloudmesh_cluster.doors import session
         from cloudmesh_cluster.local import cloud
 
         home = self.embedded
-        places = session.Places(self.environ, self.home, home.clouds_yaml)
-        if name == session.EMBEDDED and name not in places.clouds_yaml():
-            entry = None
-        else:
-            entry = session.cloud_entry(name, places)
-        if entry is not None:
-            return entry
         if not new and not home.clouds_yaml.exists():
             raise NoCloud(
                 "no cloud is configured, and the embedded one was never started",
@@ -142,7 +162,7 @@ class Environment:
         if not cloud.is_up(home):
             self.progress.note("No cloud is configured: starting the embedded one.")
             cloud.up(home, self.progress.note)
-        return session.embedded(places)
+        return session.embedded(self._places)
 
     def fleet(self, workspace: Workspace, access: Access) -> Fleet:
         """SSH to the nodes, through the master where only it can be reached."""

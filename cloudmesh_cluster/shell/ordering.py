@@ -71,12 +71,7 @@ def order(
     """The order, with what the cloud has for what was left open."""
     return step.order(
         wanted,
-        choice(
-            wanted.spec,
-            cloud.compute,
-            least_ram_mb=wanted.product.least_ram_mb,
-            least_vcpus=wanted.product.least_vcpus,
-        ),
+        _choice(wanted, cloud),
         keypair=environment.keypair(f"cm-{wanted.name}"),
         ca=environment.keypair(f"cm-{wanted.name}-ca"),
         cloud=cloud.name,
@@ -86,21 +81,34 @@ def order(
 
 
 def rehearsed(wanted: Asked, environment: Environment) -> Order:
-    """The order of a dry run: no cloud is asked, no key is made."""
-    spec = wanted.spec
-    flavor = spec.flavor or UNCHOSEN
-    own = bool(spec.external_network) and not spec.network
+    """The order of a dry run: no key is made, and a cloud is only asked if it is at hand."""
+    cloud = environment.cloud_at_hand(wanted.spec.cloud)
     nothing = KeyPair("(made by create)", "(made by create)")
     return step.order(
         wanted,
-        Choice(
-            image=spec.image or UNCHOSEN,
-            flavor=flavor,
-            master_flavor=spec.master_flavor or flavor,
-            network=None if own else spec.network or UNCHOSEN,
-            external_network=spec.external_network,
-        ),
+        _choice(wanted, cloud) if cloud else _unchosen(wanted.spec),
         keypair=nothing,
         ca=nothing,
-        cloud=spec.cloud or UNCHOSEN,
+        cloud=cloud.name if cloud else UNCHOSEN,
+    )
+
+
+def _choice(wanted: Asked, cloud: Cloud) -> Choice:
+    return choice(
+        wanted.spec,
+        cloud.compute,
+        least_ram_mb=wanted.product.least_ram_mb,
+        least_vcpus=wanted.product.least_vcpus,
+    )
+
+
+def _unchosen(spec: Spec) -> Choice:
+    flavor = spec.flavor or UNCHOSEN
+    own_network = bool(spec.external_network) and not spec.network
+    return Choice(
+        image=spec.image or UNCHOSEN,
+        flavor=flavor,
+        master_flavor=spec.master_flavor or flavor,
+        network=None if own_network else spec.network or UNCHOSEN,
+        external_network=spec.external_network,
     )
