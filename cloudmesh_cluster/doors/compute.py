@@ -90,7 +90,7 @@ class Compute:
             return tuple(
                 f"{kind} {one.name or one.id}"
                 for kind, things in self._things().items()
-                for one in _offered(things)
+                for one in things
                 if one.id in ids or getattr(one, "device_id", None) in ids
             )
 
@@ -101,9 +101,9 @@ class Compute:
             "keypair": self._cloud.compute.keypairs(),
             "port": network.ports(project_id=self._cloud.current_project_id),
             "security group": network.security_groups(project_id=self._cloud.current_project_id),
-            "floating IP": network.ips(project_id=self._cloud.current_project_id),
+            "floating IP": _offered(network.ips(project_id=self._cloud.current_project_id)),
             "network": network.networks(project_id=self._cloud.current_project_id),
-            "router": network.routers(project_id=self._cloud.current_project_id),
+            "router": _offered(network.routers(project_id=self._cloud.current_project_id)),
         }
 
 
@@ -117,7 +117,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _offered(things: Iterable[Any]) -> Iterator[Any]:
-    """The things; none where the cloud does not have that kind, such as routers."""
+    """The things; none where Neutron has no extension for them."""
     try:
         yield from things
     except NotFoundException:

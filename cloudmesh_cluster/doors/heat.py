@@ -103,6 +103,8 @@ def translated(what: str) -> Iterator[None]:
     except exc.HTTPConflict as error:
         raise NameTaken(_words(error)) from error
     except exc.HTTPNotFound as error:
+        if not _message(error):  # of a proxy, or of another program at Heat's address
+            raise NoAnswer(f"{what}: something else answers at Heat's address") from error
         raise StackNotFound(_words(error)) from error
     except (exc.HTTPUnauthorized, exc.HTTPForbidden) as error:
         raise CloudError(
@@ -131,12 +133,15 @@ def no_heat(error: Exception) -> CloudError:
 
 def _words(error: Exception) -> str:
     """What Heat said, without the traceback and status line around it."""
+    return _message(error) or str(error).strip()
+
+
+def _message(error: Exception) -> str:
+    """The message of Heat's own JSON; empty when the answer is not Heat's."""
     told = getattr(error, "error", None)
     if isinstance(told, Mapping) and isinstance(told.get("error"), Mapping):
-        message = str(told["error"].get("message") or "")
-        if message:
-            return message
-    return str(error).strip()
+        return str(told["error"].get("message") or "")
+    return ""
 
 
 def _stack(told: Any) -> Stack:

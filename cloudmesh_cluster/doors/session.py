@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,14 @@ def checked(entry: CloudEntry) -> Session:
     except ClientException as error:
         start = "Start it with: cm cloud up." if entry.name == EMBEDDED else ""
         raise CloudError(
-            f"cloud {entry.name} does not answer: {error}",
+            f"cloud {entry.name} does not answer: {_cause(error)}",
             start or f"Check auth_url in {entry.source}, and the way to it.",
         ) from error
     return session
+
+
+def _cause(error: Exception) -> str:
+    """The end of a long story that urllib3 and keystoneauth tell."""
+    where = re.search(r"https?://[^\s:/]+(:\d+)?", str(error))
+    why = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error))
+    return f"{where[0]}: {why[1]}" if where and why else str(error)

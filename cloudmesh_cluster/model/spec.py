@@ -14,6 +14,7 @@ from cloudmesh_cluster.model.errors import UsageError
 
 # A node's name is NAME-worker950 at most: a host name, and Heat takes 53 characters.
 LONGEST_NAME = 40
+RESERVED = "products"
 NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 MOST_WORKERS = 850  # what fits under Heat's 1000 resources for the whole tree
 DEFAULT_WORKERS = 2
@@ -76,6 +77,10 @@ NUMBERS = ("workers", "timeout")
 
 def checked_name(name: str) -> str:
     """The name itself; UsageError when a cluster cannot bear it."""
+    if name == RESERVED:
+        raise UsageError(
+            f"a cluster cannot be called {name}", "Your own products have that folder."
+        )
     if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
     raise UsageError(
@@ -85,14 +90,14 @@ def checked_name(name: str) -> str:
     )
 
 
-def checked_workers(text: str) -> int:
+def checked_workers(text: str, what: str = "--workers") -> int:
     """The number of workers that the text gives; UsageError when it cannot be."""
-    return _number(text, "--workers", MOST_WORKERS)
+    return _number(text, what, MOST_WORKERS)
 
 
-def checked_timeout(text: str) -> int:
+def checked_timeout(text: str, what: str = "--timeout") -> int:
     """The minutes that the text gives; UsageError when they cannot be."""
-    return _number(text, "--timeout", 24 * 60)
+    return _number(text, what, 24 * 60)
 
 
 def _number(text: str, what: str, most: int) -> int:
@@ -142,7 +147,7 @@ def _take(
     elif key in NUMBERS:
         check = checked_workers if key == "workers" else checked_timeout
         try:
-            found[key] = check(node.value)
+            found[key] = check(node.value, key)
         except UsageError as error:
             problems.append(f"{at}: {error.problem}")
     else:

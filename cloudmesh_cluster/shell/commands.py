@@ -92,7 +92,8 @@ def template(arguments: Arguments, environment: Environment) -> int:
     workspace.save_order(order.told)
     environment.answer(render.standalone(order.request))
     environment.progress.note(
-        f"This holds the cluster's private key. Use it once, with the name {wanted.name}: "
+        "This holds the cluster's private key: keep it in a file that only you can read "
+        f"(umask 077). Use it once, with the name {wanted.name}: "
         f"openstack stack create --wait --tags {render.TAG} -t FILE {wanted.name}"
     )
     return ExitStatus.DONE
@@ -214,12 +215,14 @@ def _delete(name: str, cloud_name: str | None, environment: Environment) -> None
     from cloudmesh_cluster.steps.nodes import is_ours
 
     workspace = environment.workspace(checked_name(name))
+    where = "there is no cloud"
     try:
         cloud = environment.cloud(cloud_name or workspace.order().get("cloud"))
+        where = f"cloud {cloud.name} has no such cluster"
         stack = cloud.heat.stack(name)
-    except (NoCloud, StackNotFound) as error:
+    except (NoCloud, StackNotFound):
         workspace.forget()
-        environment.progress.note(f"{name}: nothing to delete: {error.problem}")
+        environment.progress.note(f"{name}: nothing to delete, {where}")
         return
     if not is_ours(stack):
         raise UsageError(
@@ -229,6 +232,7 @@ def _delete(name: str, cloud_name: str | None, environment: Environment) -> None
     doors = Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
     deleted(stack.id, doors)
     workspace.forget()
+    environment.progress.close()
     environment.progress.note(f"{name} is deleted, and nothing of it is left")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -48,7 +49,8 @@ class Environment:
 
     @classmethod
     def from_system(cls) -> Environment:
-        """This process's own."""
+        """This process's own; what libraries log goes nowhere, for we tell it ourselves."""
+        logging.getLogger().addHandler(logging.NullHandler())
         return cls(
             environ=os.environ,
             home=Path.home(),
@@ -144,7 +146,8 @@ class Environment:
         """The entry that is named or configured; None means the embedded cloud."""
         from cloudmesh_cluster.doors import session
 
-        if name == session.EMBEDDED and name not in self._places.clouds_yaml():
+        meant = name or self.environ.get("OS_CLOUD")
+        if meant == session.EMBEDDED and meant not in self._places.clouds_yaml():
             return None
         return session.cloud_entry(name, self._places)
 

@@ -40,13 +40,14 @@ def _similar(name: str) -> str:
     return f"Did you mean {folder / near[0]}?" if near else ""
 
 
-def role(word: str) -> str:
-    """The role that the word names."""
-    if word in ROLES:
+def role(word: str, *others: str) -> str:
+    """The role that the word names; ``others`` may stand in its place."""
+    known = (*ROLES, *others)
+    if word in known:
         return word
-    near = get_close_matches(word, ROLES, 1)
+    near = get_close_matches(word, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"no role {word!r}{hint}", f"The roles are {' and '.join(ROLES)}.")
+    raise UsageError(f"no role {word!r}{hint}", f"There are: {', '.join(known)}.")
 
 
 def script(name: str | None, environment: Environment) -> bytes:

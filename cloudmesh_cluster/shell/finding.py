@@ -41,7 +41,7 @@ def cluster(name: str, environment: Environment) -> Cluster:
     if not of_stack.is_ours(stack):
         raise ClusterError(f"stack {name} was not made by cm cluster")
     resources = cloud.heat.resources(stack.id)
-    nodes = of_stack.nodes(stack, resources) if stack.outputs.get("hosts") else ()
+    nodes = of_stack.nodes(stack, resources)
     access = workspace.access()
     if access is None:
         reports = signalled(cloud.heat, of_stack.handles(resources))

@@ -9,7 +9,6 @@ from typing import TextIO
 
 from cloudmesh_cluster.shell.output import printable
 
-
 SILENCE = 30.0  # seconds after which a log is told that we still wait
 
 

@@ -11,7 +11,7 @@ from cloudmesh_cluster import products
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import ROLES, Result
-from cloudmesh_cluster.model.errors import ClusterError, ExitStatus
+from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
 from cloudmesh_cluster.model.names import grouped
 from cloudmesh_cluster.model.spec import DEFAULT_PRODUCT, checked_name
 from cloudmesh_cluster.shell import answers, files, finding, output
@@ -26,12 +26,19 @@ def test(arguments: Mapping[str, Any], environment: Environment) -> int:
     """Run what was asked for and print what came of it; UNVERIFIED if anything failed."""
     name = checked_name(arguments["NAME"])
     role = arguments["--role"]
-    chosen = None if role == "all" else files.role(role)
+    chosen = None if role == "all" else files.role(role, "all")
     given = [(one, files.text(one)) for one in arguments["--expect"]]
     access = finding.access(name, environment)
-    if command := " ".join(arguments["COMMAND"]):
+    command = " ".join(arguments["COMMAND"])
+    script = b"" if command else files.piped_script(environment)
+    if (command or script) and (given or arguments["--junit"]):
+        raise UsageError(
+            "--expect and --junit go with the expectations, not with a command or a script",
+            f"Run one after the other; to have no script on stdin: test {name} </dev/null",
+        )
+    if command:
         return _command(access, name, chosen, (command, b""), arguments["--format"], environment)
-    if script := files.piped_script(environment):
+    if script:
         return _command(access, name, chosen, (RUN, script), arguments["--format"], environment)
     found = _verdicts(access, name, chosen, given, environment)
     if arguments["--junit"]:

@@ -45,7 +45,7 @@ ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1
 The words of COMMAND are joined by spaces for the node's shell, as ssh does.
 
 Options:
-  --product=PRODUCT           What to install, such as slurm (default: plain).
+  --product=PRODUCT           What to install, see products (default: plain).
   --workers=N                 How many workers (default: 2).
   --cloud=CLOUD               An entry of clouds.yaml (default: OS_CLOUD, else
                               OS_* variables, else ~/.cloudmesh/cloudmesh.yaml,
@@ -69,7 +69,7 @@ Options:
   --format=FORMAT             table, json, yaml or csv [default: table].
 
 Examples:
-  cm cluster create demo --product=slurm --workers=8
+  cm cluster create demo --workers=8 --expect=expect.yaml
   echo 'apt-get install -y htop' | cm cluster write demo worker
   cm cluster test demo --role=worker uptime
   cm cluster ssh demo worker1 -- df -h

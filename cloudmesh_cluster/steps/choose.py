@@ -118,9 +118,7 @@ def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
     router is not reached from outside, so its router's external network is taken.
     """
     networks = cloud.networks()
-    external = (
-        found(spec.external_network, networks, "network").id if spec.external_network else None
-    )
+    external = external_network(spec.external_network, networks)
     if external and not spec.network:
         return None, external
     named = found(spec.network, networks, "network") if spec.network else None
@@ -128,6 +126,20 @@ def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
     if external is None and not network.external:
         external = cloud.external_network_of(network.id)
     return network.id, external
+
+
+def external_network(name: str | None, networks: Sequence[Network]) -> str | None:
+    """The id of the network of that name, which must be external; None without a name."""
+    if name is None:
+        return None
+    network = found(name, networks, "network")
+    if not network.external:
+        others = ", ".join(one.name for one in networks if one.external)
+        raise UsageError(
+            f"network {name} is not external, so it has no floating IPs",
+            f"External are: {others or 'none'}; to put nodes on {name}: --network={name}",
+        )
+    return network.id
 
 
 def only_network(networks: Sequence[Network]) -> Network:

@@ -194,7 +194,7 @@ def _end(
     problem = _problem(order, error, files)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: rolling back")
-    fate = _fate(order, outside, seen, where)
+    fate = _fate(order, outside, seen, where, interrupted=interrupted)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     status = ExitStatus.INTERRUPTED if interrupted else getattr(error, "exit_status", 1)
@@ -233,7 +233,9 @@ def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> st
     return "\n".join(lines)
 
 
-def _fate(order: Order, outside: Outside, seen: follow.Seen, where: str) -> str:
+def _fate(
+    order: Order, outside: Outside, seen: follow.Seen, where: str, *, interrupted: bool
+) -> str:
     """What became of the stack, as the end of the message; the deletion happens here."""
     name = order.request.name
     if not seen.stack_id:
@@ -256,7 +258,5 @@ def _fate(order: Order, outside: Outside, seen: follow.Seen, where: str) -> str:
     except ClusterError as error:
         return f"{error}\nAlso, {where}; then: cm cluster delete {name}"
     outside.workspace.forget()
-    return (
-        f"The stack has been deleted; {where}.\n"
-        f"To keep it next time: cm cluster create {name} --keep"
-    )
+    keep = "" if interrupted else f"\nTo keep it next time: cm cluster create {name} --keep"
+    return f"The stack has been deleted; {where}.{keep}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,6 +92,8 @@ def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
     _until(watch, look, expected, lambda: _late_stack(seen, expected))
     seen.stack = watch.heat.stack(seen.stack_id)
     seen.nodes = of_stack.nodes(seen.stack, seen.resources)
+    if len(seen.nodes) != expected:
+        raise StackFailed(f"stack {seen.stack.name} tells the addresses of {len(seen.nodes)} nodes")
     watch.progress.stage("servers made", len(seen.nodes), expected)
 
 
@@ -107,7 +110,7 @@ def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None]) -> Non
         if _missing(seen, phase):
             _listen(watch, seen, asks)
         if failures := told.failed(seen.reports):
-            raise NodeFailed(_node_words(failures), tuple(failures))
+            raise NodeFailed(_node_words(watch, seen, failures), tuple(failures))
         missing = _missing(seen, phase)
         watch.progress.stage(STAGES[phase], total - len(missing), total)
         return None if missing else True
@@ -143,15 +146,22 @@ def _tell_reasons(watch: Watch, seen: Seen) -> None:
     """Say a failure when Heat first has it: Heat tries a server five times before it gives up."""
     for one in seen.resources:
         bad = one.status.endswith("FAILED") and one.reason
-        if bad and seen.reasons.get(one.name) != one.reason:
-            seen.reasons[one.name] = one.reason
-            watch.progress.note(f"{one.name}: {one.reason}")
+        if bad and seen.reasons.get(one.name) != (reason := plain(one.reason)):
+            seen.reasons[one.name] = reason
+            watch.progress.note(f"{one.name}: {reason}")
+
+
+def plain(reason: str) -> str:
+    """Heat's reason without the wrapping around what Nova or Neutron said."""
+    inner = re.search(r'due to "Message: (.*?),? Code: \d+"', reason, re.DOTALL)
+    words = inner[1] if inner else re.sub(r"^\w+: resources\.\S+: ", "", reason)
+    return re.sub(r" \(HTTP \d+\)| \(Request-ID: [\w-]+\)", "", words).strip(" ,")
 
 
 def _stack_words(stack: Stack, seen: Seen) -> str:
     nested = [one.name for one in seen.resources if one.type.endswith(".yaml")]
     reasons = {name: why for name, why in seen.reasons.items() if name not in nested}
-    lines = [f"{name}: {why}" for name, why in reasons.items()] or [stack.reason]
+    lines = [f"{name}: {why}" for name, why in reasons.items()] or [plain(stack.reason)]
     return "\n".join([f"stack {stack.name} ended {stack.status}", *lines])
 
 
@@ -164,8 +174,11 @@ def _late_stack(seen: Seen, expected: int) -> str:
     return "\n".join([head, *waiting])
 
 
-def _node_words(failures: list[Report]) -> str:
-    return "\n".join(failure_words(one) for one in failures)
+def _node_words(watch: Watch, seen: Seen, failures: list[Report]) -> str:
+    """The failures; that others were not wired is no news when it is known who kept them."""
+    unbooted = all(one.phase == told.WIRED for one in failures) and _missing(seen, told.BOOTED)
+    first = [_late_nodes(watch, seen, told.BOOTED)] if unbooted else []
+    return "\n".join([*first, *(failure_words(one) for one in failures)])
 
 
 def failure_words(report: Report) -> str:

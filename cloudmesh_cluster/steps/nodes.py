@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import MASTER, WORKER, Node, Resource, Stack
-from cloudmesh_cluster.model.errors import ClusterError
 from cloudmesh_cluster.steps.reports import HANDLE_TYPE, Reports
 
 SERVER_TYPE = "OS::Nova::Server"
@@ -19,10 +18,12 @@ def is_ours(stack: Stack) -> bool:
 
 
 def nodes(stack: Stack, resources: Iterable[Resource] = ()) -> tuple[Node, ...]:
-    """The stack's nodes, the master first; only the master has a public address of its own."""
-    lines = [line.split() for line in str(stack.outputs.get("hosts") or "").splitlines()]
-    if not lines or any(len(line) != 3 for line in lines):
-        raise ClusterError(f"stack {stack.name} does not tell its nodes' addresses")
+    """The stack's nodes, the master first; only the master has a public address of its own.
+
+    A node of a stack that is half made has no address yet, and is left out.
+    """
+    hosts = [line.split() for line in str(stack.outputs.get("hosts") or "").splitlines()]
+    lines = [line for line in hosts if len(line) == 3]
     servers = server_ids(resources)
     outside = str(stack.outputs.get("master_address") or "")
     found = [

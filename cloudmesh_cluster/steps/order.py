@@ -116,7 +116,8 @@ def filler(values: Mapping[str, object]) -> Callable[[str], str]:
         try:
             return rendered(text, values, "value")
         except UsageError as error:
-            raise ValueError(error.problem.removeprefix("value: ")) from error
+            words = error.problem.removeprefix("value: ")
+            raise ValueError(f"{words} ({{{{ }}}}, {{% %}} and {{# #}} are Jinja2's)") from error
 
     return fill
 

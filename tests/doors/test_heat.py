@@ -100,6 +100,14 @@ def test_a_stack_that_is_gone_is_not_found(
         ask(door, "x")
 
 
+def test_a_404_that_is_not_heats_proves_nothing(requests_mock: requests_mock.Mocker) -> None:
+    door = heat(requests_mock)
+    requests_mock.get(f"{HEAT}/stacks/x", status_code=404, text="<h1>Not Found</h1>")
+
+    with pytest.raises(NoAnswer, match="something else answers"):
+        door.status("x")
+
+
 def test_deleting_what_is_gone_is_no_error(requests_mock: requests_mock.Mocker) -> None:
     door = heat(requests_mock)
     requests_mock.delete(f"{HEAT}/stacks/x", status_code=404, json=said("gone"))

@@ -82,7 +82,7 @@ def test_a_node_that_cannot_be_started(cm: Cm, broken_image: str) -> None:
     said = failed_create(cm, f"--image={broken_image}")
 
     assert "ended CREATE_FAILED" in said
-    assert re.search(r"bad-(master|worker1): .*ERROR", said)
+    assert re.search(r"bad-(master|worker1): .*(init|start|boot)", said)
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +246,7 @@ def test_an_interruption_rolls_back(cm: Cm, when: str) -> None:
     assert create.returncode == 130
     assert "interrupted while creating bad" in said
     assert "The stack has been deleted" in said
+    assert "--keep" not in said
     assert (cm.record("bad") / "error.txt").exists()
 
 

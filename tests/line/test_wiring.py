@@ -17,8 +17,8 @@ def test_every_node_logs_in_to_every_node(cm: Cm, workers: int) -> None:
     names = ["master", *(f"worker{number}" for number in range(1, workers + 1))]
     script = (
         f"for name in {' '.join(names)}; do\n"
-        f"  [ $({SSH} $name hostname) = wire-$name ] || echo \"$(hostname) to $name\"\n"
-        f"  [ $(sudo {SSH} wire-$name whoami) = root ] || echo \"$(hostname) to $name as root\"\n"
+        f'  [ $({SSH} $name hostname) = wire-$name ] || echo "$(hostname) to $name"\n'
+        f'  [ $(sudo {SSH} wire-$name whoami) = root ] || echo "$(hostname) to $name as root"\n'
         "done\n"
     )
 
