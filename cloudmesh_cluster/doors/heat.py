@@ -103,7 +103,7 @@ def translated(what: str) -> Iterator[None]:
     except exc.HTTPConflict as error:
         raise NameTaken(_words(error)) from error
     except exc.HTTPNotFound as error:
-        if not _message(error):  # of a proxy, or of another program at Heat's address
+        if "type" not in _told(error):  # of a proxy, or of another program at Heat's address
             raise NoAnswer(f"{what}: something else answers at Heat's address") from error
         raise StackNotFound(_words(error)) from error
     except (exc.HTTPUnauthorized, exc.HTTPForbidden) as error:
@@ -133,15 +133,14 @@ def no_heat(error: Exception) -> CloudError:
 
 def _words(error: Exception) -> str:
     """What Heat said, without the traceback and status line around it."""
-    return _message(error) or str(error).strip()
+    return str(_told(error).get("message") or error).strip()
 
 
-def _message(error: Exception) -> str:
-    """The message of Heat's own JSON; empty when the answer is not Heat's."""
+def _told(error: Exception) -> Mapping[str, Any]:
+    """The error in Heat's JSON; heatclient makes one up, without a type, of any other answer."""
     told = getattr(error, "error", None)
-    if isinstance(told, Mapping) and isinstance(told.get("error"), Mapping):
-        return str(told["error"].get("message") or "")
-    return ""
+    inner = told.get("error") if isinstance(told, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def _stack(told: Any) -> Stack:

@@ -40,7 +40,7 @@ def heat(cloud: requests_mock.Mocker, *, with_heat: bool = True) -> Heat:
 
 
 def said(message: str) -> dict[str, Any]:
-    return {"error": {"message": message}, "explanation": "", "code": 0, "title": ""}
+    return {"error": {"message": message, "type": "Any"}, "explanation": "", "code": 0, "title": ""}
 
 
 def test_create_sends_what_was_asked_and_no_rollback(requests_mock: requests_mock.Mocker) -> None:
