@@ -55,7 +55,7 @@ FIRST_QUESTIONS = (
 # What `down --purge` removes; the installed software is not among it.
 STATE = (
     "accounts", "etc", "glance", "heat", "images", "keystone", "log", "mysql", "mysql.partial",
-    "neutron", "nodes", "nova", "rabbitmq", "tmp", "clouds.yaml", "cloud.json",
+    "neutron", "nodes", "nova", "rabbitmq", "tmp", "clouds.yaml", "cloud.json", ".cache",
 )  # fmt: skip
 
 

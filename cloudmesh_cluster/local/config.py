@@ -186,7 +186,7 @@ def service_environment(home: Home) -> dict[str, str]:
     etc = str(home.state / "etc")
     return {
         MARK: home.name,
-        "HOME": str(home.state),
+        "HOME": str(home.state / "tmp"),
         "PATH": f"{home.venv}/bin:{PATH}",
         "LC_ALL": "C.UTF-8",
         "PYTHONPATH": f"{PLUGINS}:{etc}/python",
@@ -248,7 +248,6 @@ def write(
     if search_domains():
         lines.append("search " + " ".join(search_domains()))
     write_private(etc / "node-resolv.conf", "\n".join(lines) + "\n")
-    (etc / "node-resolv.conf").chmod(0o644)
     _name_the_driver(etc / "python")
 
 

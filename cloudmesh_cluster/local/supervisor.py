@@ -69,7 +69,7 @@ def launch(home: Home) -> None:
         home.venv / "bin/supervisord",
         "--configuration",
         home.state / "etc/supervisord.conf",
-        environ={MARK: home.name, "HOME": str(home.state)},
+        environ={MARK: home.name, "HOME": str(home.state / "tmp")},
     )
     deadline = time.monotonic() + 20
     while not running(home):

@@ -45,7 +45,9 @@ def connected(home: cloud.Home, name: str = "local") -> openstack.connection.Con
 def node(own: cloud.Home) -> str:
     """The id of a server that has booted."""
     user = connected(own)
-    server = user.create_server("own", image="debian-12", flavor="local.tiny", network="local")
+    server = user.create_server(
+        "own", image="debian-12", flavor="local.tiny", network="local", wait=True
+    )
     wait(lambda: "SSH HOST KEY KEYS" in console(own, server.id))
     return str(server.id)
 
@@ -79,6 +81,11 @@ def listens(host: str) -> bool:
 def pids(home: cloud.Home) -> dict[str, int | None]:
     """The daemons' pids."""
     return {service.name: service.pid for service in cloud.status(home) if service.name != "nodes"}
+
+
+def machines(home: cloud.Home) -> set[int]:
+    """The pids of the nodes' systemd-nspawn."""
+    return {one.pid for one in processes.processes(home.name) if cloud.nodes.is_machine(one)}
 
 
 def test_a_second_up_changes_nothing(own: cloud.Home) -> None:
@@ -171,20 +178,20 @@ def test_a_node_that_is_stopped_and_started_keeps_its_files(own: cloud.Home, nod
 def test_a_node_that_reboots_itself_has_its_network_again(own: cloud.Home, node: str) -> None:
     user, host = connected(own), address(own, node)
     wait(lambda: listens(host))
-    (machine,) = {one.pid for one in processes.processes(own.name) if one.node == node}
-    children = Path(f"/proc/{machine}/task/{machine}/children")
-    before = children.read_text().split()
-    os.kill(int(before[0]), signal.SIGINT)  # to systemd what Ctrl-Alt-Del is
-    wait(lambda: children.read_text().split() not in ([], before))
+    before = machines(own)
+    (machine,) = before
+    (inside,) = Path(f"/proc/{machine}/task/{machine}/children").read_text().split()
+    os.kill(int(inside), signal.SIGINT)  # to systemd what Ctrl-Alt-Del is
+    wait(lambda: machines(own) not in (set(), before))
     wait(lambda: listens(host))
     assert user.compute.get_server(node).status == "ACTIVE"
 
 
 def test_running_nodes_outlive_nova_compute(own: cloud.Home, node: str) -> None:
-    before = {one.pid for one in processes.processes(own.name) if one.node}
+    before = machines(own)
     cloud.supervisor.stop(own, "nova-compute")
     cloud.up(own, print)
-    assert {one.pid for one in processes.processes(own.name) if one.node} == before
+    assert machines(own) == before
 
 
 def test_a_killed_cloud_comes_back_with_its_nodes(own: cloud.Home, node: str) -> None:

@@ -7,7 +7,7 @@ a restart of nova-compute, and every step can be done again over what a killed r
                  upper, work   what the node wrote, over the image
                  root          the overlay, mounted while the node runs
                  console.log   what it wrote to its console
-                 leader        pid and start time of its systemd-nspawn
+                 leader        pid and start time of the shell that keeps its systemd-nspawn
 """
 
 from __future__ import annotations
@@ -27,7 +27,19 @@ CGROUPS = Path("/sys/fs/cgroup")
 START_SECONDS = 30
 KILL_SECONDS = 15
 # Each node in a control group of its own: two systemds in one would end each other's services.
-ENTER_AND_RUN = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift; exec "$@"'
+# 133 is how systemd-nspawn ends when the node rebooted itself; then it is started again.
+KEEPER = """
+while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift
+trap 'kill -TERM "$machine"' TERM
+while :; do
+    "$@" & machine=$!
+    while :; do
+        wait "$machine"; status=$?
+        kill -0 "$machine" 2>/dev/null || break
+    done
+    [ "$status" = 133 ] || exit "$status"
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -129,8 +141,8 @@ class Machine:
     # -- processes
 
     def running(self) -> bool:
-        """Whether its systemd-nspawn lives: the very process that was started for it."""
-        return self._nspawn() is not None
+        """Whether its keeper lives: the very process that was started for it."""
+        return self._keeper() is not None
 
     def start(self) -> None:
         """Boot the node, unless it runs; returns when its network is plugged."""
@@ -143,7 +155,7 @@ class Machine:
         groups = self._make_groups()
         with (self.folder / "console.log").open("ab") as console:
             child = subprocess.Popen(
-                ["/bin/sh", "-c", ENTER_AND_RUN, "node", *groups, "--", *self._command()],
+                ["/bin/sh", "-c", KEEPER, "node", *groups, "--", *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -171,9 +183,9 @@ class Machine:
 
     def stop(self, seconds: float) -> None:
         """Shut the node down within so many seconds, and end it if it does not."""
-        pid = self._nspawn()
+        pid = self._keeper()
         if pid is not None and seconds:
-            # systemd-nspawn passes it on as the signal for a clean shutdown.
+            # The keeper passes it on, and systemd-nspawn, as the signal for a clean shutdown.
             self._signal(pid, signal.SIGTERM)
             self._wait_for_end(seconds)
         self.sweep()
@@ -193,8 +205,8 @@ class Machine:
             "--timezone=off", "--link-journal=no", "--console=read-only", "--boot",
         ]  # fmt: skip
 
-    def _nspawn(self) -> int | None:
-        """The pid of its systemd-nspawn, or None; a pid is believed only with its start time."""
+    def _keeper(self) -> int | None:
+        """The pid of its keeper, or None; a pid is believed only with its start time."""
         try:
             pid, started = (self.folder / "leader").read_text().split()
         except (FileNotFoundError, ValueError):
@@ -206,7 +218,7 @@ class Machine:
 
     def _inside(self) -> int | None:
         """The pid of the node's own systemd, once it has a network of its own."""
-        pid = self._nspawn()
+        pid = self._keeper()
         ours = _network_of("self")
         for child in descendants(pid) if pid else ():
             theirs = _network_of(child)
@@ -225,7 +237,7 @@ class Machine:
 
     def sweep(self) -> None:
         """End what runs, unmount, and take away cables and control groups."""
-        pid = self._nspawn()
+        pid = self._keeper()
         if pid is not None:
             # The node's first process takes all others of its pid namespace with it.
             for child in descendants(pid):
@@ -275,6 +287,7 @@ class Machine:
         target = self.root / "etc/resolv.conf"
         if not target.is_symlink() and not (self.folder / "upper/etc/resolv.conf").exists():
             shutil.copyfile(self.resolv_conf, target)
+            target.chmod(0o644)
 
     # -- cables
 
