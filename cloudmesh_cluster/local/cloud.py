@@ -388,7 +388,7 @@ def _purge(home: Home, say: Say) -> None:
     with step(say, f"removed the state in {home.state}"):
         for name in STATE:
             mounts.remove(home.state / name)
-        if not any(home.state.iterdir()):
+        if home.state.is_dir() and not any(home.state.iterdir()):
             home.state.rmdir()
     if home.software.exists():
         say(

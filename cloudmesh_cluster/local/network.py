@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import chain
@@ -185,8 +186,18 @@ def users() -> tuple[str, ...]:
     return tuple(name for name in names if Path("/sys/class/net", name).is_dir())
 
 
-def taken_ports(address: str, ports: Iterable[int]) -> tuple[int, ...]:
-    """The ports of an address that somebody else listens on."""
+def taken_ports(address: str, ports: Iterable[int], seconds: float = 5) -> tuple[int, ...]:
+    """The ports of an address that somebody else listens on, and goes on to.
+
+    Some patience: a killed process is gone before its last thread lets go of its sockets.
+    """
+    deadline = time.monotonic() + seconds
+    while (taken := _taken_now(address, ports)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return taken
+
+
+def _taken_now(address: str, ports: Iterable[int]) -> tuple[int, ...]:
     taken = []
     for port in ports:
         with socket.socket() as probe:
