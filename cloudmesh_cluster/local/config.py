@@ -120,6 +120,7 @@ def daemons(home: Home, settings: Settings) -> tuple[Daemon, ...]:
             f"{python} {PLUGINS}/daemon.py {module} {name} --config-file {etc}/{conf}",
             whole_group=True,
             stop_signal=signal,
+            environment=_pairs({"CM_CLOUD_AFTER": "conductor"} if name == "nova-compute" else {}),
         )
         for name, module, conf, signal in (
             ("nova-conductor", "nova.cmd.conductor", "nova.conf", "KILL"),
