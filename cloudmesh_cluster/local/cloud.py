@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cloudmesh_cluster.local import checks, config, mounts, network, nodes, software, supervisor
 from cloudmesh_cluster.local.home import (
+    IMAGE_NAME,
     REGION,
     Home,
     Settings,
@@ -191,7 +193,9 @@ def _start(home: Home, say: Say) -> Settings:
             _fill(home, settings, wanted)
         supervisor.start(home, names)
         _wait_for_apis(home, settings)
-        _wait_for_workers(home, settings, begun if fresh else 0)
+        asked = _wait_for_workers(home, settings, begun if fresh else 0)
+        if settings.filled != fingerprint(wanted):
+            asked.unpack_image()
     save(home, settings.filled_with(fingerprint(wanted)))
     return settings
 
@@ -278,11 +282,12 @@ def _wait_for_apis(home: Home, settings: Settings) -> None:
     _wait(home, lambda: _silent(settings), "these APIs do not answer")
 
 
-def _wait_for_workers(home: Home, settings: Settings, since: float) -> None:
+def _wait_for_workers(home: Home, settings: Settings, since: float) -> _Asked:
     """Wait for the daemons behind the APIs, by what they reported since this start."""
     asked = _Asked(settings)
     _wait(home, lambda: asked.silent_workers(since), "these services do not report")
     asked.first_question_of_each()
+    return asked
 
 
 def _wait(home: Home, missing: Callable[[], tuple[str, ...]], words: str) -> None:
@@ -332,9 +337,33 @@ class _Asked:
     def first_question_of_each(self) -> None:
         """Let each API load its policies: while one does, it refuses what comes at that moment."""
         for port, path in FIRST_QUESTIONS:
-            url = f"http://{self._settings.address}:{port}{path}"
-            request = urllib.request.Request(url, headers={"X-Auth-Token": self._token})
-            self._opener.open(request, timeout=30).close()
+            self._ask(f"http://{self._settings.address}:{port}{path}")
+
+    def unpack_image(self) -> None:
+        """Have Nova fetch and unpack the image now, so that the first node need not wait for it."""
+        nova = f"http://{self._settings.address}:8774/v2.1/os-aggregates"
+        images = self._ask(f"http://{self._settings.address}:9292/v2/images?name={IMAGE_NAME}")
+        found = [one for one in self._ask(nova)["aggregates"] if one["name"] == "local"]
+        if not found:
+            made = self._ask(nova, {"aggregate": {"name": "local"}})["aggregate"]
+            self._ask(f"{nova}/{made['id']}/action", {"add_host": {"host": config.HOST}})
+            found = [made]
+        cache = [{"id": one["id"]} for one in images["images"]]
+        self._ask(f"{nova}/{found[0]['id']}/images", {"cache": cache})
+
+    def _ask(self, url: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            url,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "X-Auth-Token": self._token,
+                "Content-Type": "application/json",
+                "OpenStack-API-Version": "compute 2.81",  # the first that unpacks ahead
+            },
+        )
+        with self._opener.open(request, timeout=30) as reply:
+            text = reply.read()
+            return json.loads(text) if text else {}
 
     def _services(self, url: str) -> list[dict[str, object]]:
         if not self._token:

@@ -312,6 +312,13 @@ class NodeDriver(driver.ComputeDriver):
                 except Exception as error:
                     LOG.warning("node %s: %s", machine.uuid, _said(error))
 
+    def cache_image(self, context, image_id):
+        """Fetch and unpack an image ahead of its first node; whether there was need to."""
+        if (self._images / image_id).is_dir():
+            return False
+        self._unpacked_image(context, image_id)
+        return True
+
     def _unpacked_image(self, context, image_id):
         """The folder with the image's files: fetched from Glance and unpacked the first time."""
         if not image_id:
