@@ -1,0 +1,63 @@
+"""The main job on a cloud of yours: ``make live``, with OS_CLOUD or OS_* naming it.
+
+``CM_LIVE_OPTIONS`` are create's, such as ``--network=private --flavor=small``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.live
+
+OPTIONS = shlex.split(os.environ.get("CM_LIVE_OPTIONS", ""))
+NAME = "cm-live"
+EXPECT = """\
+- role: master
+  file: /srv/role
+- role: worker
+  command: cat /srv/role
+  stdout: worker of {{ workers }}
+- port: 22
+"""
+
+
+def cm(*words: str, status: int = 0, stdin: str | None = None) -> str:
+    """What the command prints; its exit status must be the one expected."""
+    process = [sys.executable, "-m", "cloudmesh_cluster", *words]
+    given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+    done = subprocess.run(process, stdout=subprocess.PIPE, text=True, check=False, **given)
+    assert done.returncode == status, words
+    return done.stdout
+
+
+def test_make_test_log_in_and_delete(home: Path) -> None:
+    expect = home / "expect.yaml"
+    expect.write_text(EXPECT)
+    for role in ("master", "worker"):
+        cm("cluster", "write", NAME, role, stdin="echo $CM_ROLE of $CM_WORKERS >/srv/role\n")
+    try:
+        cm("cluster", "create", NAME, "--workers=2", f"--expect={expect}", *OPTIONS)
+        cm("cluster", "test", NAME)
+        assert cm("cluster", "ssh", NAME, "--", "hostname", "-s") == f"{NAME}-master\n"
+        assert cm("cluster", "ssh", NAME, "worker2", "hostname", "-s") == f"{NAME}-worker2\n"
+        every = "for n in master worker1 worker2; do ssh -n -o BatchMode=yes $n hostname -s; done"
+        assert cm("cluster", "test", NAME, "--role=worker", every).splitlines()[1:] == [
+            f"{NAME}-{node}" for node in ("master", "worker1", "worker2")
+        ]
+    finally:
+        cm("cluster", "delete", NAME)
+    assert NAME not in cm("cluster", "list")
+
+
+def test_a_failure_rolls_back(home: Path) -> None:
+    cm("cluster", "write", NAME, "worker", stdin="exit 7\n")
+
+    cm("cluster", "create", NAME, "--workers=1", *OPTIONS, status=1)
+
+    assert NAME not in cm("cluster", "list")
