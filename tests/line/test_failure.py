@@ -85,10 +85,10 @@ def test_a_node_that_cannot_be_started(cm: Cm, broken_image: str) -> None:
     assert re.search(r"bad-(master|worker1): .*(init|start|boot)", said)
 
 
-@pytest.fixture(scope="module")
-def dead_image(user: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def dead_image(user: Connection, tmp_path: Path) -> Iterator[str]:
     """An image whose first process sleeps for ever."""
-    root = tmp_path_factory.mktemp("dead")
+    root = tmp_path / "dead"
     init = "#!/bin/sh\nexec sleep infinity\n"
     packages = ("bin", "lib", "lib64", "usr/bin", "usr/lib", "usr/lib64", "etc", "sbin", "usr/sbin")
     for name in packages:
@@ -102,10 +102,11 @@ def dead_image(user: Connection, tmp_path_factory: pytest.TempPathFactory) -> It
         yield name
 
 
-@pytest.fixture(scope="module")
-def broken_image(user: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def broken_image(user: Connection, tmp_path: Path) -> Iterator[str]:
     """An image with nothing in it that could start."""
-    root = tmp_path_factory.mktemp("broken")
+    root = tmp_path / "broken"
+    root.mkdir()
     (root / "README").write_text("no system is here\n")
     with uploaded(user, "broken", root) as name:
         yield name
@@ -128,8 +129,10 @@ def uploaded(user: Connection, name: str, root: Path) -> Iterator[str]:
     subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
     image = user.create_image(name, filename=str(archive), disk_format="raw",
                               container_format="bare", wait=True)  # fmt: skip
-    yield name
-    user.image.delete_image(image.id)
+    try:
+        yield name
+    finally:  # with two images, every other create would have to say which
+        user.image.delete_image(image.id)
 
 
 # ---- the cloud does not give ---------------------------------------------------------------------
