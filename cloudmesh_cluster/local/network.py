@@ -12,13 +12,12 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import chain
 from pathlib import Path
 
-from cloudmesh_cluster.local.home import Home, Settings, write_private
+from cloudmesh_cluster.local import kernel
+from cloudmesh_cluster.local.home import Home, Settings
 from cloudmesh_cluster.local.processes import run
 from cloudmesh_cluster.model.errors import CloudError
 
 POOLS = ("10.77.0.0/16", "172.29.0.0/16", "192.168.192.0/18")
-FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-SHARED = Path("/run/cm-cloud")
 
 
 def candidates(name: str) -> Iterator[IPv4Network]:
@@ -149,41 +148,16 @@ def up(home: Home, settings: Settings) -> None:
     run("ip", "link", "set", name, "mtu", host_mtu(), "up")
     run("ip", "address", "replace", f"{settings.address}/{prefix}", "dev", name)
     run("nft", "--file", "-", stdin=rules(home, settings))
-    _open_forwarding(name)
+    kernel.apply(name)
 
 
 def down(home: Home) -> None:
     """Take away bridge and rules; forwarding goes back to what it was before the first cloud."""
-    _close_forwarding(home.name)
+    kernel.take_back(home.name)
     if home.name in run("nft", "list", "tables"):
         run("nft", "delete", "table", "ip", home.name)
     if bridge_there(home):
         run("ip", "link", "delete", home.name)
-
-
-def _open_forwarding(name: str) -> None:
-    SHARED.mkdir(exist_ok=True)
-    before = SHARED / "ip_forward"
-    if not users():
-        write_private(before, FORWARD.read_text())
-    (SHARED / name).touch()
-    FORWARD.write_text("1\n")
-
-
-def _close_forwarding(name: str) -> None:
-    (SHARED / name).unlink(missing_ok=True)
-    before = SHARED / "ip_forward"
-    if not users() and before.exists():
-        FORWARD.write_text(before.read_text())
-        before.unlink()
-
-
-def users() -> tuple[str, ...]:
-    """The clouds that need forwarding now: those that said so and still have their bridge."""
-    if not SHARED.is_dir():
-        return ()
-    names = (path.name for path in SHARED.iterdir() if path.name.startswith("cm-"))
-    return tuple(name for name in names if Path("/sys/class/net", name).is_dir())
 
 
 def taken_ports(address: str, ports: Iterable[int], seconds: float = 5) -> tuple[int, ...]:

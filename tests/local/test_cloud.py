@@ -15,7 +15,7 @@ import openstack
 import pytest
 import yaml
 
-from cloudmesh_cluster.local import cloud, network, processes
+from cloudmesh_cluster.local import cloud, kernel, network, processes
 from cloudmesh_cluster.model.errors import CloudError
 
 pytestmark = pytest.mark.cloud
@@ -219,7 +219,7 @@ def test_down_takes_back_what_up_changed_and_purge_leaves_nothing(own: cloud.Hom
     assert own.name not in processes.run("nft", "list", "tables")
     assert str(own.state) not in Path("/proc/self/mounts").read_text()
     assert not own.runtime.exists()
-    assert (FORWARD.read_text().strip() == "1") == bool(network.users())
+    assert (FORWARD.read_text().strip() == "1") == bool(kernel.users())
     assert (own.state / "mysql").is_dir()
     cloud.down(own, said.append, purge=True)
     assert not own.state.exists()
