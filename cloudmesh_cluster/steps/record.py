@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from cloudmesh_cluster.model.checks import Verdict
 from cloudmesh_cluster.model.cluster import Result
-from cloudmesh_cluster.model.errors import ClusterError
+from cloudmesh_cluster.model.errors import ClusterError, NoAnswer
 from cloudmesh_cluster.steps.follow import Seen, Watch
 from cloudmesh_cluster.steps.nodes import server_ids
 
@@ -36,7 +36,7 @@ def evidence(
     }
     files = {"error.txt": f"{type(error).__name__}: {error}\n"}
     if seen.stack_id:
-        files |= {name: _json(_attempt(part)) for name, part in parts.items()}
+        files |= _attempts(parts)
     files["reports.json"] = _json([asdict(one) for one in seen.reports.values()])
     files["verdicts.json"] = _json([_verdict(one) for one in verdicts])
     for name, server in server_ids(seen.resources).items():
@@ -70,9 +70,24 @@ def script_output(node_log: str, script: str) -> Sequence[str]:
     return after.partition("==> ")[0].strip().splitlines()[-TELLING_LINES:]
 
 
+def _attempts(parts: Mapping[str, Callable[[], Any]]) -> dict[str, str]:
+    """What the services tell; after a silence, which may take a minute, none is asked again."""
+    told: dict[str, str] = {}
+    silence = ""
+    for name, part in parts.items():
+        try:
+            told[name] = _json(silence or _attempt(part))
+        except NoAnswer as error:
+            silence = f"not to be had: {error.problem}"
+            told[name] = _json(silence)
+    return told
+
+
 def _attempt(part: Callable[[], Any]) -> Any:
     try:
         return part()
+    except NoAnswer:
+        raise
     except ClusterError as error:
         return f"not to be had: {error.problem}"
 
