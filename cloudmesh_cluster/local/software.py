@@ -77,6 +77,7 @@ def install(home: Home, say: Say) -> None:
     home.software.mkdir(parents=True, exist_ok=True)
     with (home.software / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        say(f"installing OpenStack and a Debian image into {home.software}: once, some minutes")
         with ThreadPoolExecutor(1) as pool:
             # The image and the broker come from Debian, the venv from PyPI: side by side.
             debian = pool.submit(_install_debian, home, say)
