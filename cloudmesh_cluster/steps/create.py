@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -229,7 +230,8 @@ def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> st
         for one in error.reports[:3]:
             if one.phase == FINISHED:
                 log = files.get(f"{one.node}/node.log", "")
-                lines += [f"  {line}" for line in record.script_output(log, one.reason.split()[0])]
+                script = one.reason.partition(" ")[0]
+                lines += [f"  {line}" for line in record.script_output(log, script)]
     return "\n".join(lines)
 
 
@@ -251,6 +253,7 @@ def _fate(
         doors = delete.Outside(outside.heat, outside.compute, outside.clock, outside.progress)
         delete.deleted(seen.stack_id, doors)
     except KeyboardInterrupt:
+        _ask_for_deletion(outside, seen.stack_id)
         return (
             f"Interrupted again: the cloud goes on deleting the stack; {where}.\n"
             f"See it to its end: cm cluster delete {name}"
@@ -260,3 +263,9 @@ def _fate(
     outside.workspace.forget()
     keep = "" if interrupted else f"\nTo keep it next time: cm cluster create {name} --keep"
     return f"The stack has been deleted; {where}.{keep}"
+
+
+def _ask_for_deletion(outside: Outside, stack_id: str) -> None:
+    """Once more, for the interruption may have come before Heat was asked."""
+    with suppress(ClusterError):
+        outside.heat.delete(stack_id)

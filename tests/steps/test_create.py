@@ -54,6 +54,7 @@ class Heat:
     creates: Callable[[], str] = lambda: "s1"
     looks: Callable[[], Stack] = lambda: FAILED
     listed: tuple[Stack, ...] = ()
+    counts: Callable[[], tuple[Resource, ...]] = lambda: (SERVER,)
     deletes: list[str] = field(default_factory=list)
     fate: str = ""  # how a deletion ends; empty: the stack is gone
 
@@ -72,7 +73,7 @@ class Heat:
         return self.listed
 
     def resources(self, stack_id: str) -> tuple[Resource, ...]:
-        return (SERVER,)
+        return self.counts()
 
     def events(self, stack_id: str) -> tuple[Event, ...]:
         return ()
@@ -260,3 +261,21 @@ def test_a_heat_that_falls_silent_for_long_ends_the_create() -> None:
     error = outcome(heat)
 
     assert "Heat has not answered for 60 s: connection refused" in str(error)
+
+
+def test_a_second_interruption_before_heat_was_asked_still_asks_it() -> None:
+    looked = 0
+
+    def interrupted_when_deleting() -> tuple[Resource, ...]:
+        nonlocal looked
+        looked += 1  # the follower looks first, the record next, the deletion third
+        if looked == 3:
+            raise KeyboardInterrupt
+        return (SERVER,)
+
+    heat = Heat(counts=interrupted_when_deleting)
+
+    error = outcome(heat)
+
+    assert heat.deletes == ["s1"]
+    assert "Interrupted again" in str(error)
