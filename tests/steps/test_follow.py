@@ -1,0 +1,126 @@
+"""What is said of nodes that do not become ready, and which of them is to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from cloudmesh_cluster.model.cluster import Node, Resource
+from cloudmesh_cluster.steps.follow import NodeFailed, Seen, Watch, nodes_ready, plain
+from cloudmesh_cluster.steps.wait import TimedOut
+
+from .test_create import Clock, Progress, no_fleet
+
+NODES = (Node("demo-master", "master", "10.0.0.1"), Node("demo-worker1", "worker", "10.0.0.2"))
+HANDLE = Resource("handle", "OS::Heat::WaitConditionHandle", "CREATE_COMPLETE", "", "h", "s")
+
+
+def told(node: str, phase: str, status: int = 0, reason: str = "") -> dict[str, Any]:
+    return {"node": node, "phase": phase, "exit": status, "reason": reason, "login": "debian",
+            "host_key": "ssh-ed25519 AAAA", "at": 1}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Heat that has these signals."""
+
+    signalled: tuple[Mapping[str, Any], ...]
+
+    def signals(self, stack_id: str, handle: str) -> dict[str, Mapping[str, Any]]:
+        return {str(number): one for number, one in enumerate(self.signalled)}
+
+
+class Compute:
+    """Consoles that end with a panic."""
+
+    def console(self, server_id: str, lines: int = 60) -> str:
+        return "booting\nKernel panic\n\n"
+
+
+@dataclass
+class Wired:
+    """Counts how often it was told that all are wired."""
+
+    times: int = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+@dataclass
+class Ready:
+    """One call of nodes_ready, 50 seconds at most."""
+
+    signalled: tuple[Mapping[str, Any], ...]
+    wired: Wired = field(default_factory=Wired)
+
+    def wait(self) -> None:
+        doors: Any = (Heat(self.signalled), Compute())
+        watch = Watch(*doors, no_fleet, Clock(), Progress(), deadline=50)
+        seen = Seen("s", resources=(HANDLE,), nodes=NODES)
+        nodes_ready(watch, seen, self.wired)
+
+
+def all_of(*phases: str) -> tuple[dict[str, Any], ...]:
+    return tuple(told(node.name, phase) for node in NODES for phase in phases)
+
+
+def test_nodes_that_passed_every_phase_are_ready() -> None:
+    ready = Ready(all_of("booted", "wired", "finished"))
+    ready.wait()
+    assert ready.wired.times == 1
+
+
+def test_a_node_that_never_booted_is_blamed_and_not_those_that_waited_for_it() -> None:
+    waited = told("demo-worker1", "wired", 75, "not wired in time")
+
+    with pytest.raises(NodeFailed) as failed:
+        Ready((told("demo-worker1", "booted"), waited)).wait()
+
+    first, *_ = failed.value.problem.splitlines()
+    assert first == "demo-master never reported that it has booted in the time there was"
+    assert "demo-master: its console ends: Kernel panic" in failed.value.problem
+
+
+def test_a_script_that_fails_ends_the_wait_at_once() -> None:
+    signals = (*all_of("booted", "wired"), told("demo-worker1", "finished", 7, "role script"))
+
+    with pytest.raises(NodeFailed, match="demo-worker1: role script ended with exit status 7"):
+        Ready(signals).wait()
+
+
+def test_a_script_that_does_not_end_is_named_at_the_deadline() -> None:
+    signals = (*all_of("booted", "wired"), told("demo-master", "finished"))
+
+    with pytest.raises(TimedOut, match="demo-worker1 has not ended its scripts"):
+        Ready(signals).wait()
+
+
+def test_signals_that_are_no_reports_are_passed_over() -> None:
+    nonsense: tuple[Any, ...] = ({}, {"node": 3}, {**told("demo-master", "booted"), "exit": "x"})
+
+    with pytest.raises(TimedOut, match="never reported that it has booted"):
+        Ready(nonsense).wait()
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            'ResourceInError: resources.a-master: Went to status ERROR due to "Message: No valid '
+            'host was found. There are not enough hosts available., Code: 500"',
+            "No valid host was found. There are not enough hosts available.",
+        ),
+        (
+            "Forbidden: resources.a-worker1: Quota exceeded for instances (HTTP 403) "
+            "(Request-ID: req-0a1b)",
+            "Quota exceeded for instances",
+        ),
+        ("Resource CREATE failed", "Resource CREATE failed"),
+    ],
+)
+def test_reasons_are_told_without_their_wrapping(reason: str, words: str) -> None:
+    assert plain(reason) == words
