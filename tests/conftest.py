@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "NO_COLOR"):
         os.environ.pop(name, None)
     sys.addaudithook(_refuse_private_files)
+    # A job in a shell's background ignores Ctrl-C, and so would every program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _refuse_private_files(event: str, arguments: tuple[object, ...]) -> None:
