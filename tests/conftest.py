@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 
@@ -54,16 +57,26 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[Mapping[str, str]]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The variables with which clients find the embedded OpenStack, up as long as tests run."""
     from cloudmesh_cluster.local import cloud as local
 
     home = local.Home(state=ROOT / "build" / "test-cloud", software=SOFTWARE)
     try:
         local.up(home, print)
+        _delete_leftovers(local.exports(home), tmp_path_factory.mktemp("nobody"))
         yield local.exports(home)
     finally:
         local.down(home, print)
+
+
+def _delete_leftovers(exports: Mapping[str, str], home: Path) -> None:
+    """Delete clusters of tests that were killed: their names must be free."""
+    cm = [sys.executable, "-m", "cloudmesh_cluster", "cluster"]
+    environ = {**os.environ, **exports, "HOME": str(home)}  # your workspaces are not ours to tidy
+    rows = subprocess.check_output([*cm, "list", "--format=json"], env=environ, stdin=DEVNULL)
+    if names := [row["name"] for row in json.loads(rows)]:
+        subprocess.check_call([*cm, "delete", *names], env=environ, stdin=DEVNULL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
