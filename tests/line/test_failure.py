@@ -303,17 +303,6 @@ def test_a_heat_engine_that_stops_in_the_middle(cm: Cm) -> None:
     cm.run("cluster", "delete", "bad")
 
 
-def test_a_heat_engine_that_forgets_its_work_is_ended_by_the_time_out(cm: Cm) -> None:
-    with cm.start("cluster", "create", "bad", "--workers=1", "--timeout=1") as create:
-        until(create, "servers made")
-        supervisor("restart", "heat-engine")
-        _, said = create.communicate(timeout=300)
-
-    assert create.returncode == 1, said
-    assert "of 2 servers in the time there was" in said
-    assert "The stack has been deleted" in said
-
-
 def supervisor(*words: str) -> None:
     """Have the test cloud's supervisor do something."""
     home = Home(state=ROOT / "build" / "test-cloud", software=SOFTWARE)
