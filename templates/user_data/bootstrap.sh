@@ -105,7 +105,8 @@ certify_host_key() {
   names=$name,$alias,$(hostname -I | tr -s ' ' ',')
   ssh-keygen -q -s "$ca" -h -I "$name" -n "${names%,}" "$key_file.pub"
   rm -f "$ca"
-  sed -i "1i HostCertificate $key_file-cert.pub" /etc/ssh/sshd_config
+  # sshd drops some of more than ten logins that begin at once, and all workers may call the master.
+  sed -i "1i MaxStartups 1000\nHostCertificate $key_file-cert.pub" /etc/ssh/sshd_config
   printf '@cert-authority * %s\n' "$ca_public_key" | block /etc/ssh/ssh_known_hosts
   reload_sshd
 }
