@@ -43,15 +43,6 @@ class Heat:
             )
         return str(answer["stack"]["id"])
 
-    def problems(self, request: StackRequest) -> None:
-        """Nothing when Heat accepts the template; else it raises CloudError with Heat's words."""
-        with translated("template validate"):
-            self._client.stacks.validate(
-                template=request.template,
-                files=dict(request.files),
-                parameters=dict(request.parameters),
-            )
-
     def stack(self, name_or_id: str) -> Stack:
         """The stack with its outputs; StackNotFound when there is none."""
         with translated(f"stack show {name_or_id}"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -113,8 +113,3 @@ class Workspace:
                 f"Free space at {self.folder} or correct its permissions.",
             ) from error
         return file
-
-
-def names(root: Path) -> Sequence[str]:
-    """The clusters that have a folder below the root."""
-    return sorted(one.name for one in root.glob("*") if (one / "cluster.yaml").exists())

@@ -102,8 +102,3 @@ def console_host_key(console: str) -> str | None:
 def failed(reports: Reports) -> list[Report]:
     """The reports that tell of a failure."""
     return [one for one in reports.values() if one.exit_status]
-
-
-def counted(reports: Reports, phase: str) -> int:
-    """How many nodes have passed a phase."""
-    return sum(1 for one in reports.values() if one.phase == phase and not one.exit_status)
