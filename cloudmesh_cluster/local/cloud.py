@@ -188,8 +188,9 @@ def _start(home: Home, say: Say) -> Settings:
         software.wait_for_database(home, lambda: _ended(home, "mariadb"))
         wanted = config.wanted(home, settings, mtu=mtu, servers=servers)
         if settings.filled != fingerprint(wanted):
-            # What nova-compute does not find in the catalog when it starts, it never asks again.
-            supervisor.start(home, [name for name in names if name != "nova-compute"])
+            # What these two do not find in the catalog when they start, they never ask for again.
+            late = ("nova-scheduler", "nova-compute")
+            supervisor.start(home, [name for name in names if name not in late])
             _fill(home, settings, wanted)
         supervisor.start(home, names)
         _wait_for_apis(home, settings)
