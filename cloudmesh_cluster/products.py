@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,19 +12,24 @@ from typing import Any
 import jinja2
 import yaml
 
+from cloudmesh_cluster.model.cluster import MASTER, ROLES
 from cloudmesh_cluster.model.errors import NotFound, UsageError
 from cloudmesh_cluster.model.spec import Spec
+from cloudmesh_cluster.model.variables import TYPES, Value, Variable, is_file, values
 
 TEMPLATES = Path(__file__).parent / "templates"
+COMMON = TEMPLATES / "common"
+CARRIED = "/var/lib/cm-cluster/files"  # where the master finds what the client brings
+ALL = "all"
 
 
 @dataclass(frozen=True)
-class Variable:
-    """Something of a product that --set can change."""
+class Page:
+    """A port where a node of the role has something for people or programs: a web page, a REST."""
 
-    name: str
-    default: str
-    help: str = ""
+    port: int
+    what: str
+    role: str = MASTER
 
 
 @dataclass(frozen=True)
@@ -34,25 +40,54 @@ class Product:
     folder: Path
     summary: str
     variables: tuple[Variable, ...] = ()
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pages: tuple[Page, ...] = ()
     least_ram_mb: int = 512
     least_vcpus: int = 1
     defaults: Spec = field(default_factory=Spec)
 
-    def values(self, chosen: Mapping[str, str]) -> dict[str, str]:
-        """Every variable's value; UsageError names the chosen ones that it does not have."""
-        known = {variable.name: variable.default for variable in self.variables}
-        unknown = [name for name in chosen if name not in known]
-        if unknown:
-            has = ", ".join(known) or "none"
-            raise UsageError(
-                f"product {self.name} has no variable {', '.join(unknown)}", f"It has: {has}."
-            )
-        return {**known, **chosen}
+    def values(self, chosen: Mapping[str, str]) -> dict[str, Value]:
+        """Every variable's value; UsageError tells all that is wrong with the chosen ones."""
+        return values(self.variables, chosen, f"product {self.name}")
+
+    def carried(self, chosen: Mapping[str, Value]) -> dict[str, Path]:
+        """By its name on the master, each file that the client has to bring."""
+        sources = [str(chosen[one.name]) for one in self.variables if one.type == "source"]
+        paths = [Path(text).expanduser() for text in sources if is_file(text)]
+        return {path.name: path for path in paths}
+
+    def packages_of(self, *roles: str) -> tuple[str, ...]:
+        """The Debian packages that nodes of these roles get."""
+        found = [one for role in (ALL, *roles) for one in self.packages.get(role, ())]
+        return tuple(dict.fromkeys(found))
 
     def script(self, role: str, values: Mapping[str, Any]) -> str:
         """The product's own script for a role, rendered; empty when it has none."""
         file = self.folder / f"{role}.sh.j2"
-        return rendered(file.read_text(), values, str(file)) if file.exists() else ""
+        if not file.exists():
+            return ""
+        given = {
+            **values,
+            **{name: f"file://{CARRIED}/{path.name}" for name, path in self._files(values)},
+            "product": self.name,
+            "role": role,
+            "product_packages": self.packages_of(role),
+        }
+        # In bash ${#list[@]} is a count, so comments are {* and *} here.
+        environment = _environment(
+            loader=jinja2.FileSystemLoader([self.folder, TEMPLATES]),
+            comment_start_string="{*",
+            comment_end_string="*}",
+        )
+        try:
+            text = environment.get_template(file.name).render(given)
+        except jinja2.TemplateError as error:
+            raise UsageError(f"{file}: {error}") from error
+        return text if text.strip() else ""
+
+    def _files(self, values: Mapping[str, Any]) -> list[tuple[str, Path]]:
+        sources = [one.name for one in self.variables if one.type == "source"]
+        return [(name, Path(values[name])) for name in sources if is_file(values[name])]
 
     def expectations(self) -> tuple[str, str] | None:
         """The text of the product's expect.yaml and where it is, if it has one."""
@@ -70,7 +105,8 @@ def products(places: Iterable[Path]) -> dict[str, Product]:
     found: dict[str, Product] = {}
     for place in places:
         for file in sorted(place.glob("*/product.yaml")):
-            found.setdefault(file.parent.name, read(file.parent))
+            if file.parent.name not in found:
+                found[file.parent.name] = read(file.parent)
     return dict(sorted(found.items()))
 
 
@@ -90,21 +126,53 @@ def read(folder: Path) -> Product:
     try:
         told = yaml.safe_load(file.read_text()) or {}
         least = told.get("least", {})
-        variables = tuple(
-            Variable(name, str(one.get("default", "")), one.get("help", ""))
-            for name, one in told.get("variables", {}).items()
-        )
         return Product(
             name=folder.name,
             folder=folder,
             summary=told["summary"],
-            variables=variables,
+            variables=(*_variables(told.get("variables", {})), *common_variables()),
+            packages=_packages(told.get("packages", {})),
+            pages=tuple(Page(**one) for one in told.get("pages", [])),
             least_ram_mb=int(least.get("ram_mb", 512)),
             least_vcpus=int(least.get("vcpus", 1)),
             defaults=Spec(**told.get("defaults", {})),
         )
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UsageError(f"{file}: not a product: {error!r}") from error
+
+
+def common_variables() -> tuple[Variable, ...]:
+    """The variables that every product has."""
+    return _variables(yaml.safe_load((COMMON / "variables.yaml").read_text()))
+
+
+def _variables(told: Mapping[str, Mapping[str, Any]]) -> tuple[Variable, ...]:
+    return tuple(_variable(name, one) for name, one in told.items())
+
+
+def _variable(name: str, told: Mapping[str, Any]) -> Variable:
+    default = told.get("default", "")
+    one = Variable(
+        name=name,
+        # YAML reads a bare yes as a truth.
+        default=("yes" if default else "no") if isinstance(default, bool) else str(default),
+        type=told.get("type", "text"),
+        help=told.get("help", ""),
+        choices=tuple(str(choice) for choice in told.get("choices", ())),
+    )
+    unknown = set(told) - {"default", "type", "help", "choices"}
+    if unknown or one.type not in TYPES:
+        what = f"has no {', '.join(sorted(unknown))}" if unknown else f"is no {one.type}"
+        raise ValueError(f"variable {name} {what}; types are {', '.join(TYPES)}")
+    one.value(one.default)
+    return one
+
+
+def _packages(told: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    unknown = set(told) - {ALL, *ROLES}
+    if unknown:
+        raise ValueError(f"packages are for all, master or worker, not {', '.join(unknown)}")
+    return {role: tuple(names) for role, names in told.items()}
 
 
 def rendered(text: str, values: Mapping[str, Any], source: str) -> str:
@@ -115,7 +183,9 @@ def rendered(text: str, values: Mapping[str, Any], source: str) -> str:
         raise UsageError(f"{source}: {error}") from error
 
 
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+def _environment(**options: Any) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, **options
     )
+    environment.filters["sh"] = lambda value: shlex.quote(str(value))
+    return environment

@@ -10,7 +10,7 @@ from cloudmesh_cluster.model.cluster import ROLES
 from cloudmesh_cluster.model.errors import NotFound, UsageError
 from cloudmesh_cluster.model.spec import Spec
 from cloudmesh_cluster.products import TEMPLATES, folders, product, products
-from cloudmesh_cluster.steps.order import Asked, asked
+from cloudmesh_cluster.steps.order import Asked, asked, values_of
 
 YAML = """\
 summary: A page that every worker serves
@@ -18,6 +18,15 @@ variables:
   port: {default: 8000, help: Where it listens}
 least: {ram_mb: 1024}
 defaults: {workers: 3}
+"""
+TYPED = """\
+summary: Settings of every type
+variables:
+  port: {type: number, default: 8000}
+  tls: {type: yes-no, default: no}
+  kind: {choices: [a, b], default: a}
+  page: {type: source, default: "https://there/page"}
+packages: {all: [curl], master: [nginx]}
 """
 EXPECT = """\
 - role: worker
@@ -55,7 +64,7 @@ def test_our_products_are_whole() -> None:
     for one in products([TEMPLATES]).values():
         assert one.summary
         for role in ROLES:
-            one.script(role, {**one.values({}), "cluster": "c", "workers": 2})
+            one.script(role, values_of("c", 2, one.values({})))
 
 
 def test_a_product_of_the_users_own_is_found(own: Path) -> None:
@@ -79,9 +88,69 @@ def test_options_win_over_a_products_defaults(own: Path) -> None:
 
 
 def test_a_variable_that_the_product_lacks_is_refused(own: Path) -> None:
-    with pytest.raises(UsageError, match="has no variable prot") as refused:
+    with pytest.raises(UsageError, match="has no variable prot; did you mean port") as refused:
         ask(own, Spec(product="web", values={"prot": "1"}))
-    assert "It has: port." in str(refused.value)
+    assert "product web has: port, packages, mirror, shared_home." in str(refused.value)
+
+
+def test_everything_wrong_with_the_settings_is_told_at_once(own: Path) -> None:
+    (own / "web" / "product.yaml").write_text(TYPED)
+
+    with pytest.raises(UsageError) as refused:
+        ask(own, Spec(product="web", values={"port": "x", "tls": "perhaps", "kind": "c", "q": ""}))
+
+    assert refused.value.problem.splitlines() == [
+        "product web has no variable q",
+        "--set port takes a whole number, not 'x'",
+        "--set tls takes yes or no, not 'perhaps'",
+        "--set kind takes one of a, b, not 'c'",
+    ]
+
+
+def test_values_have_the_types_that_the_product_gives_them(own: Path) -> None:
+    (own / "web" / "product.yaml").write_text(TYPED)
+    (own / "web" / "master.sh.j2").write_text("{% if tls %}tls{% endif %} {{ port + 1 }}")
+
+    wanted = ask(own, Spec(product="web", values={"tls": "yes"}))
+
+    assert wanted.scripts["master"].product == b"tls 8001"
+
+
+def test_a_file_of_the_client_is_carried_and_found_where_the_script_looks(own: Path) -> None:
+    (own / "web" / "product.yaml").write_text(TYPED)
+    (own / "web" / "master.sh.j2").write_text("obtain {{ page | sh }}")
+    page = own / "a page"
+    page.write_text("hello")
+
+    wanted = ask(own, Spec(product="web", values={"page": str(page)}))
+
+    assert wanted.carried == {"a page": page}
+    assert wanted.scripts["master"].product == b"obtain 'file:///var/lib/cm-cluster/files/a page'"
+    assert not ask(own, Spec(product="web", values={"page": "https://there/page"})).carried
+
+
+def test_a_file_that_is_not_there_cannot_be_carried(own: Path) -> None:
+    (own / "web" / "product.yaml").write_text(TYPED)
+
+    with pytest.raises(UsageError, match="there is no file /no/such"):
+        ask(own, Spec(product="web", values={"page": "/no/such"}))
+
+
+def test_packages_are_those_of_all_and_of_the_role(own: Path) -> None:
+    (own / "web" / "product.yaml").write_text(TYPED)
+
+    web = product("web", folders(own))
+
+    assert web.packages_of("master") == ("curl", "nginx")
+    assert web.packages_of("worker") == ("curl",)
+
+
+def test_plain_runs_nothing_unless_it_is_asked_to() -> None:
+    plain = product("plain", [TEMPLATES])
+    asked_for = values_of("c", 1, plain.values({"packages": "htop"}))
+
+    assert plain.script("worker", values_of("c", 1, plain.values({}))) == ""
+    assert "need htop" in plain.script("worker", asked_for)
 
 
 def test_a_product_that_is_not_there_is_told_with_those_that_are(own: Path) -> None:

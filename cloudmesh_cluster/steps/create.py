@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import ROLES, Node, StackRequest
+from cloudmesh_cluster.model.cluster import MASTER, ROLES, Node, StackRequest
 from cloudmesh_cluster.model.errors import (
     ClusterError,
     ExitStatus,
@@ -20,6 +22,7 @@ from cloudmesh_cluster.model.errors import (
 )
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.products import CARRIED
 from cloudmesh_cluster.steps import delete, follow, record
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
@@ -29,6 +32,8 @@ from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
 
 # The node waits for the file that comes last, so that it never starts half a script.
 TAKE_SCRIPTS = "sudo -n bash -c 'set -e; cd /var/lib/cm-cluster/scripts; tar -xz; touch complete'"
+# The name comes as a word of its own, so that no shell reads it; the file is there when it is whole.
+TAKE_FILE = 'mkdir -p "$0"; cd "$0"; cat >"$1.part"; mv "$1.part" "$1"'
 LOST_REPLY = 30.0  # seconds in which a stack whose reply was lost shows up in the list
 
 
@@ -43,6 +48,7 @@ class Order:
     checks: tuple[Check, ...]
     late_scripts: Mapping[str, bytes]
     told: Mapping[str, object]
+    carried: Mapping[str, Path] = field(default_factory=dict)
     keep: bool = False
 
 
@@ -67,6 +73,7 @@ class Created:
     access: Access
     verdicts: tuple[Verdict, ...]
     seconds: float
+    stages: Mapping[str, float]  # how many of the seconds each stage took
 
 
 class CreateFailed(ClusterError):
@@ -95,10 +102,11 @@ def create(order: Order, outside: Outside) -> Created:
     outside.workspace.save_keypair(order.keypair)
     outside.workspace.save_order(order.told)
     seen, found = follow.Seen(), tuple[Verdict, ...]()
+    seen.reached["requested"] = began
     try:
         seen.stack_id = _asked(order, outside)
         follow.stack_made(watch, seen, order.servers)
-        follow.nodes_ready(watch, seen, lambda: _bring_scripts(order, watch, seen))
+        follow.nodes_ready(watch, seen, lambda: _bring(order, watch, seen))
         access = seen.access
         outside.workspace.save_access(access)
         with outside.connects(access) as fleet:
@@ -115,7 +123,24 @@ def create(order: Order, outside: Outside) -> Created:
         raise
     except BaseException as error:
         _end(order, outside, watch, seen, error, found)
-    return Created(seen.stack_id, seen.nodes, access, found, outside.clock.now() - began)
+    seen.reached["verified"] = outside.clock.now()
+    return Created(
+        stack_id=seen.stack_id,
+        nodes=seen.nodes,
+        access=access,
+        verdicts=found,
+        seconds=seen.reached["verified"] - began,
+        stages=_durations(seen.reached),
+    )
+
+
+def _durations(reached: Mapping[str, float]) -> dict[str, float]:
+    """From the moments when stages ended, in their order, how long each took."""
+    moments = list(reached.items())
+    return {
+        stage: moment - before
+        for (_, before), (stage, moment) in zip(moments, moments[1:], strict=False)
+    }
 
 
 def _asked(order: Order, outside: Outside) -> str:
@@ -146,17 +171,28 @@ def _found_by_tag(order: Order, outside: Outside, seconds: float) -> str | None:
         return None
 
 
-def _bring_scripts(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
-    """Carry the scripts that user_data could not; the nodes wait for them."""
+def _bring(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
+    """Carry what user_data could not; the nodes wait for it."""
     for role, packed in order.late_scripts.items():
-        access = seen.access
-        with watch.connects(access) as fleet:
-            outcomes = fleet.run(access.of(role), TAKE_SCRIPTS, stdin=packed, timeout=60)
-        for name, outcome in outcomes.items():
-            if isinstance(outcome, NodeError):
-                raise outcome
-            if outcome.exit_status:
-                raise NodeError(f"{name} did not take the role's script: {outcome.stderr.strip()}")
+        _carry(watch, seen, role, TAKE_SCRIPTS, packed, "the role's script")
+    for name, path in order.carried.items():
+        watch.progress.stage(f"{name} carried to the master")
+        take = f"sudo -n bash -ec {shlex.quote(TAKE_FILE)} {CARRIED} {shlex.quote(name)}"
+        _carry(watch, seen, MASTER, take, path.read_bytes(), name)
+
+
+def _carry(
+    watch: follow.Watch, seen: follow.Seen, role: str, take: str, content: bytes, what: str
+) -> None:
+    access = seen.access
+    seconds = max(60.0, watch.deadline - watch.clock.now())
+    with watch.connects(access) as fleet:
+        outcomes = fleet.run(access.of(role), take, stdin=content, timeout=seconds)
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, NodeError):
+            raise outcome
+        if outcome.exit_status:
+            raise NodeError(f"{name} did not take {what}: {outcome.stderr.strip()}")
 
 
 def _insist(found: Sequence[Verdict]) -> None:

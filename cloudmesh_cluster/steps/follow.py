@@ -58,6 +58,7 @@ class Seen:
     nodes: tuple[Node, ...] = ()
     reports: dict[tuple[str, str], Report] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    reached: dict[str, float] = field(default_factory=dict)  # when on the clock each stage ended
 
     @property
     def access(self) -> Access:
@@ -95,6 +96,7 @@ def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
     if len(seen.nodes) != expected:
         raise StackFailed(f"stack {seen.stack.name} tells the addresses of {len(seen.nodes)} nodes")
     watch.progress.stage("servers made", len(seen.nodes), expected)
+    seen.reached["stack"] = watch.clock.now()
 
 
 def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None]) -> None:
@@ -117,6 +119,7 @@ def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None]) -> Non
 
     for phase in told.PHASES:
         _until(watch, partial(passed, phase), total, partial(_late_nodes, watch, seen, phase))
+        seen.reached[phase] = watch.clock.now()
         if phase == told.WIRED:
             when_wired()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from cloudmesh_cluster import render
 from cloudmesh_cluster.model.checks import Check, checks, read_checks
@@ -38,6 +39,7 @@ class Asked:
     sources: tuple[Source, ...]
     scripts: Mapping[str, render.Scripts]
     user_key: str = ""
+    carried: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def workers(self) -> int:
@@ -64,7 +66,8 @@ def asked(
     spec = options.over(file.spec) if file else options
     product = product_named(spec.product or DEFAULT_PRODUCT)
     spec = spec.over(product.defaults)
-    values = values_of(name, spec.workers or DEFAULT_WORKERS, product.values(spec.values))
+    chosen = product.values(spec.values)
+    values = values_of(name, spec.workers or DEFAULT_WORKERS, chosen)
     found, sources = _expectations(file, expectations, product, values)
     return Asked(
         name=name,
@@ -78,10 +81,22 @@ def asked(
             for role in ROLES
         },
         user_key=user_key(spec.key) if spec.key else "",
+        carried=_readable(product.carried(chosen)),
     )
 
 
-def values_of(name: str, workers: int, chosen: Mapping[str, str]) -> dict[str, object]:
+def _readable(carried: Mapping[str, Path]) -> Mapping[str, Path]:
+    """The files as they are; UsageError names those that cannot be carried."""
+    missing = [str(path) for path in carried.values() if not path.is_file()]
+    if missing:
+        raise UsageError(
+            f"there is no file {' and no file '.join(missing)}",
+            "Give a file of this machine, or a URL with its https://.",
+        )
+    return carried
+
+
+def values_of(name: str, workers: int, chosen: Mapping[str, object]) -> dict[str, object]:
     """What ``{{ }}`` can name in expectations and in a product's scripts."""
     return {
         **chosen,
@@ -170,10 +185,10 @@ def order(
         shard_size=wanted.workers if one_file else SHARD_SIZE,
     )
     late = render.carried_by_client(plan, wanted.scripts)
-    if one_file and late:
+    if one_file and (late or wanted.carried):
         raise UsageError(
-            f"the script of the {' and the '.join(late)} is too large for a template",
-            "cm cluster create carries it to the nodes over SSH.",
+            f"a template cannot hold {' and '.join(_burdens(late, wanted.carried))}",
+            "cm cluster create carries that to the nodes over SSH.",
         )
     unique_tag = f"{render.TAG}-id={uuid.uuid4()}"
     request = render.stack_request(
@@ -200,6 +215,7 @@ def order(
         keypair=keypair,
         checks=wanted.checks,
         late_scripts=late,
+        carried=wanted.carried,
         told={
             "name": wanted.name,
             "cloud": cloud,
@@ -210,3 +226,9 @@ def order(
         },
         keep=keep,
     )
+
+
+def _burdens(late: Mapping[str, bytes], carried: Mapping[str, Path]) -> list[str]:
+    """What only a client can bring, in words."""
+    scripts = [f"the script of the {role}, which is too large" for role in late]
+    return [*scripts, *(f"the file {path}" for path in carried.values())]
