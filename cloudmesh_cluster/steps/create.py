@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,7 +33,7 @@ from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
 
 # The node waits for the file that comes last, so that it never starts half a script.
 TAKE_SCRIPTS = "sudo -n bash -c 'set -e; cd /var/lib/cm-cluster/scripts; tar -xz; touch complete'"
-# The name comes as a word of its own, so that no shell reads it; the file is there when it is whole.
+# The name comes as a word, so that no shell reads it; the file is there when it is whole.
 TAKE_FILE = 'mkdir -p "$0"; cd "$0"; cat >"$1.part"; mv "$1.part" "$1"'
 LOST_REPLY = 30.0  # seconds in which a stack whose reply was lost shows up in the list
 
@@ -137,10 +138,7 @@ def create(order: Order, outside: Outside) -> Created:
 def _durations(reached: Mapping[str, float]) -> dict[str, float]:
     """From the moments when stages ended, in their order, how long each took."""
     moments = list(reached.items())
-    return {
-        stage: moment - before
-        for (_, before), (stage, moment) in zip(moments, moments[1:], strict=False)
-    }
+    return {stage: moment - before for (_, before), (stage, moment) in pairwise(moments)}
 
 
 def _asked(order: Order, outside: Outside) -> str:
