@@ -1,0 +1,142 @@
+"""Slurm clusters that really compute: every job here runs on nodes of the embedded cloud."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import openstack
+import pytest
+
+from .conftest import Cm
+
+pytestmark = pytest.mark.usefixtures("cloud")
+
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def slurm(cloud: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cm]:
+    """A command whose Slurm cluster stands while this module's tests run."""
+    cm = Cm(tmp_path_factory.mktemp("slurm"), cloud)
+    cm.run("cluster", "create", "sl", "--product=slurm", f"--workers={WORKERS}",
+           "--set=accounting=yes", "--set=rest=yes")  # fmt: skip
+    try:
+        yield cm
+    finally:
+        cm.run("cluster", "delete", "sl")
+
+
+def on_master(cm: Cm, command: str, status: int = 0) -> str:
+    """What a command of the ordinary user prints on the master."""
+    words = f"sudo -iu cluster timeout 120 bash -c '{command}'"
+    return cm.run("cluster", "ssh", "sl", "--", words, status=status).stdout
+
+
+def until(holds: Callable[[], bool], seconds: float) -> bool:
+    """Whether it holds before the time is over."""
+    end = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < end:
+        time.sleep(1)
+    return held
+
+
+def idle(cm: Cm) -> bool:
+    return on_master(cm, 'sinfo --noheader --format="%D %T"') == f"{WORKERS} idle\n"
+
+
+def test_exactly_the_workers_are_idle(slurm: Cm) -> None:
+    assert until(lambda: idle(slurm), 30)
+
+
+def test_srun_reaches_every_worker(slurm: Cm) -> None:
+    names = on_master(slurm, f"srun --nodes={WORKERS} hostname").split()
+
+    assert sorted(names) == ["sl-worker1", "sl-worker2"]
+
+
+def test_an_array_of_jobs_finishes_with_the_right_output(slurm: Cm) -> None:
+    wrap = "echo $((SLURM_ARRAY_TASK_ID * SLURM_ARRAY_TASK_ID))"
+
+    on_master(slurm, f'sbatch --wait --array=1-6 --output=/tmp/square-%a --wrap="{wrap}"'
+              .replace("$", "\\$"))  # fmt: skip
+    answer = slurm.run("cluster", "test", "sl", "--role=worker", "--format=json",
+                       "cd /tmp; grep -H . square-*")  # fmt: skip
+
+    lines = "".join(group["stdout"] for group in answer.json).split()
+    assert sorted(lines) == [f"square-{n}:{n * n}" for n in range(1, 7)]
+
+
+def test_what_jobs_used_is_accounted(slurm: Cm) -> None:
+    on_master(slurm, "srun --job-name=counted true")
+
+    def states() -> list[str]:
+        told = on_master(slurm, "sacct -X --noheader --parsable2 --name=counted --format=state")
+        return told.split()
+
+    assert until(lambda: states() == ["COMPLETED"], 30)
+
+
+def test_a_job_survives_a_test(slurm: Cm) -> None:
+    on_master(slurm, f'sbatch --nodes={WORKERS} --job-name=long --wrap="sleep 60"')
+    assert until(lambda: on_master(slurm, "squeue --noheader --format=%T") == "RUNNING\n", 30)
+
+    slurm.run("cluster", "test", "sl")
+
+    assert on_master(slurm, "squeue --noheader --format=%T") == "RUNNING\n"
+    on_master(slurm, "scancel --name=long")
+    assert until(lambda: idle(slurm), 60)
+
+
+def test_rest_answers_who_has_a_token(slurm: Cm) -> None:
+    token = slurm.run("cluster", "ssh", "sl", "--", "sudo scontrol token username=cluster")
+    word = token.stdout.strip().removeprefix("SLURM_JWT=")
+    ask = "curl --silent --max-time 20 http://master:6820/slurm/v0.0.38/nodes"
+
+    named = f"-H X-SLURM-USER-NAME:cluster -H X-SLURM-USER-TOKEN:{word}"
+    answer = json.loads(on_master(slurm, f"{ask} {named}"))
+
+    assert [node["name"] for node in answer["nodes"]] == ["sl-worker1", "sl-worker2"]
+    assert "nodes" not in on_master(slurm, ask)
+
+
+def test_a_stopped_slurmd_is_named_until_it_is_started(slurm: Cm) -> None:
+    slurm.run("cluster", "ssh", "sl", "worker2", "--", "sudo systemctl stop slurmd")
+
+    verdicts = slurm.run("cluster", "test", "sl", "--role=worker", "--format=json", status=3).json
+    slurm.run("cluster", "ssh", "sl", "worker2", "--", "sudo systemctl start slurmd")
+
+    failed = [(one["node"], one["check"]) for one in verdicts if not one["passed"]]
+    assert failed == [("sl-worker2", "service slurmd")]
+    assert until(lambda: idle(slurm), 60)
+    slurm.run("cluster", "test", "sl")
+
+
+def test_a_worker_that_was_rebooted_comes_back_by_itself(
+    slurm: Cm, user: openstack.connection.Connection
+) -> None:
+    slurm.run("cluster", "ssh", "sl", "worker1", "--", "sudo touch /run/before-the-reboot")
+    server = user.compute.find_server("sl-worker1", ignore_missing=False)
+
+    user.compute.reboot_server(server, "HARD")
+
+    def rebooted() -> bool:
+        answer = slurm.start("cluster", "ssh", "sl", "worker1", "test ! -e /run/before-the-reboot")
+        answer.communicate(timeout=120)
+        return answer.returncode == 0
+
+    assert until(rebooted, 90)
+    assert until(lambda: idle(slurm), 90)
+    names = on_master(slurm, f"srun --nodes={WORKERS} hostname").split()
+    assert sorted(names) == ["sl-worker1", "sl-worker2"]
+
+
+def test_the_role_scripts_run_twice_end_the_same(slurm: Cm) -> None:
+    again = "sudo env HOME=/root LANG=C.UTF-8 bash /var/lib/cm-cluster/scripts/product"
+
+    for role in ("master", "worker"):
+        slurm.run("cluster", "test", "sl", f"--role={role}", again)
+
+    assert until(lambda: idle(slurm), 60)
+    slurm.run("cluster", "test", "sl")
