@@ -48,7 +48,7 @@ types: $(READY) ## Types of the package (mypy --strict)
 imports: $(READY) ## Which floor may import which (import-linter)
 	$(BIN)/lint-imports
 
-shellcheck: $(READY) ## Shell scripts; those with placeholders are checked rendered, by a test
+shellcheck: $(READY) ## Shell scripts; those of products are checked rendered, by a test
 	find templates .ci -type f \( -name '*.sh' -o -path '.ci/*' \) -print0 | xargs -0 $(BIN)/shellcheck
 
 docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an error

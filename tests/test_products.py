@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,8 +69,25 @@ def test_our_products_are_whole() -> None:
             one.script(role, values_of("c", 2, one.values({})))
 
 
+@pytest.mark.parametrize("switched", ["no", "yes"])
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", products([TEMPLATES]))
+def test_our_scripts_pass_shellcheck(name: str, role: str, switched: str) -> None:
+    one = product(name, [TEMPLATES])
+    switches = {v.name: switched for v in one.variables if v.type == "yes-no"}
+    texts = {v.name: "a b" for v in one.variables if v.name in ("packages", "mirror")}
+    script = one.script(role, values_of("c", 3, one.values({**texts, **switches})))
+
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run(
+        [shellcheck, "--shell=bash", "-"], input=script, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == ""
+
+
 def test_a_product_of_the_users_own_is_found(own: Path) -> None:
-    assert list(products(folders(own))) == ["plain", "web"]
+    assert set(products(folders(own))) == {*products([TEMPLATES]), "web"}
 
 
 def test_a_product_gives_scripts_checks_and_defaults(own: Path) -> None:
@@ -156,7 +175,7 @@ def test_plain_runs_nothing_unless_it_is_asked_to() -> None:
 def test_a_product_that_is_not_there_is_told_with_those_that_are(own: Path) -> None:
     with pytest.raises(NotFound, match="did you mean web") as missing:
         product("wbe", folders(own))
-    assert "There are: plain, web." in str(missing.value)
+    assert missing.value.next_step == f"There are: {', '.join(products(folders(own)))}."
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "variables: {}", "summary: [", "least: 3"])
