@@ -276,6 +276,38 @@ def cloud_env(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
+def image_build(arguments: Arguments, environment: Environment) -> int:
+    """Bake a product's packages into an image of the embedded cloud."""
+    from cloudmesh_cluster import products
+    from cloudmesh_cluster.local import baking, images
+    from cloudmesh_cluster.model.spec import assignments
+
+    places = products.folders(environment.products_folder)
+    product = products.product(arguments["--product"], places)
+    values = product.values(assignments(arguments["--set"]))
+    extra = values.get("packages", "").split()
+    recipe = baking.recipe(product.name, product.packages, extra)
+    images.build(environment.embedded, recipe, environment.progress.note)
+    return ExitStatus.DONE
+
+
+def image_list(arguments: Arguments, environment: Environment) -> int:
+    """Name the images of the embedded cloud."""
+    from cloudmesh_cluster.local import images
+
+    rows = [answers.image(one) for one in images.images(environment.embedded)]
+    environment.answer(output.text(rows, answers.IMAGE, arguments["--format"]))
+    return ExitStatus.DONE
+
+
+def image_delete(arguments: Arguments, environment: Environment) -> int:
+    """Delete a baked image."""
+    from cloudmesh_cluster.local import images
+
+    images.delete(environment.embedded, arguments["NAME"], environment.progress.note)
+    return ExitStatus.DONE
+
+
 COMMANDS: Mapping[str, Command] = {
     "cluster create": create,
     "cluster write": write,
@@ -290,4 +322,7 @@ COMMANDS: Mapping[str, Command] = {
     "cloud down": cloud_down,
     "cloud status": cloud_status,
     "cloud env": cloud_env,
+    "cloud image build": image_build,
+    "cloud image list": image_list,
+    "cloud image delete": image_delete,
 }
