@@ -14,7 +14,7 @@ is told in terms of that verb.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -130,9 +130,7 @@ def _topic(words: Sequence[str]) -> str:
     found = [verb.help for verb in known.values() if words and _begins(verb, list(words), nouns)]
     if found or not words or list(words) in [[noun] for noun in nouns]:
         return "\n".join(found) or USAGE
-    raise UsageError(
-        f"no verb {words[-1]!r}; " + _nearest(words[-1], [v.word for v in known.values()])
-    )
+    raise UsageError(f"no verb {words[-1]!r}; " + _nearest(words[-1], _first_words(known.values())))
 
 
 def _begins(verb: Verb, words: list[str], nouns: set[str]) -> bool:
@@ -171,13 +169,13 @@ def named(words: Sequence[str]) -> Verb:
     found = _verb_of(words)
     if found:
         return found
-    of_noun = [verb.word for verb in known.values() if verb.noun == noun]
-    longer = [one for one in of_noun if one.startswith(f"{word} ")]
+    of_noun = [verb for verb in known.values() if verb.noun == noun]
+    longer = [verb.word for verb in of_noun if verb.word.startswith(f"{word} ")]
     if longer:
         given = " ".join(one for one in words[1:3] if not _is_option(one))
         hint = _nearest(given, longer) if given != word else _all(longer)
         raise UsageError(f"no verb {given!r}; {hint}")
-    raise UsageError(f"no verb {word!r}; " + _nearest(word, of_noun))
+    raise UsageError(f"no verb {word!r}; " + _nearest(word, _first_words(of_noun)))
 
 
 def _instead_of_noun(word: str, nouns: list[str], known: Mapping[str, Verb]) -> str:
@@ -192,6 +190,10 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return _all(known)
+
+
+def _first_words(verbs: Iterable[Verb]) -> list[str]:
+    return list(dict.fromkeys(verb.word.split()[0] for verb in verbs))
 
 
 def _all(known: Sequence[str]) -> str:

@@ -285,7 +285,7 @@ def image_build(arguments: Arguments, environment: Environment) -> int:
     places = products.folders(environment.products_folder)
     product = products.product(arguments["--product"], places)
     values = product.values(assignments(arguments["--set"]))
-    extra = values.get("packages", "").split()
+    extra = str(values.get("packages", "")).split()
     recipe = baking.recipe(product.name, product.packages, extra)
     images.build(environment.embedded, recipe, environment.progress.note)
     return ExitStatus.DONE
