@@ -83,7 +83,7 @@ def recipe(product: str, packages: Mapping[str, Sequence[str]], extra: Sequence[
     if not common | master | worker:
         raise UsageError(
             f"product {product} names no Debian packages, so there is nothing to bake",
-            f"Its nodes start from {IMAGE_NAME} as it is.",
+            f"Its nodes start from {IMAGE_NAME}; to bake others: --set=packages='A B'.",
         )
     of_one_role = (master | worker) - common
     return Recipe(product, tuple(sorted(common)), tuple(sorted(of_one_role)))
