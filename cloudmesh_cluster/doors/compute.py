@@ -28,7 +28,13 @@ class Compute:
         """The active images that the project sees and a server can start from."""
         with translated("image list"):
             return tuple(
-                Image(one.id, one.name or "", one.min_ram or 0, one.min_disk or 0)
+                Image(
+                    one.id,
+                    one.name or "",
+                    one.min_ram or 0,
+                    one.min_disk or 0,
+                    product=str((one.properties or {}).get("cm_product", "")),
+                )
                 for one in self._cloud.image.images(status="active")
                 if one.disk_format not in PARTS_OF_IMAGES
             )

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cloudmesh_cluster.local import checks, config, mounts, network, nodes, software, supervisor
+from cloudmesh_cluster.local.admin import Admin
 from cloudmesh_cluster.local.home import (
     IMAGE_NAME,
     REGION,
@@ -40,24 +40,17 @@ from cloudmesh_cluster.local.processes import (
 from cloudmesh_cluster.local.software import step
 from cloudmesh_cluster.model.errors import CloudError
 
-__all__ = ["Home", "Service", "down", "exports", "is_up", "status", "up"]
+__all__ = ["Home", "Service", "down", "exports", "is_up", "locked", "status", "up"]
 
 Say = Callable[[str], None]
 LOCKS = Path("/run/lock")
 LOCK_SECONDS = 600
 START_SECONDS = 180
-# Short: a question that reached Heat before its engine was there is never answered.
-ASK_SECONDS = 4
-FIRST_QUESTIONS = (
-    (5000, "/v3/roles"),
-    (9292, "/v2/images?limit=1"),
-    (9696, "/v2.0/networks?limit=1"),
-    (8774, "/v2.1/flavors?limit=1"),
-)
 # What `down --purge` removes; the installed software is not among it.
 STATE = (
-    "accounts", "etc", "glance", "heat", "images", "keystone", "log", "mysql", "mysql.partial",
-    "neutron", "nodes", "nova", "rabbitmq", "tmp", "clouds.yaml", "cloud.json", ".cache",
+    "accounts", "baking", "etc", "glance", "heat", "images", "keystone", "log", "mysql",
+    "mysql.partial", "neutron", "nodes", "nova", "rabbitmq", "tmp",
+    "clouds.yaml", "cloud.json", ".cache",
 )  # fmt: skip
 
 
@@ -77,7 +70,7 @@ def up(home: Home, say: Say) -> None:
     checks.refuse_machine()
     checks.refuse_place(home)
     begun = time.monotonic()
-    with _locked(home, say):
+    with locked(home, say):
         if is_up(home):
             say(f"the cloud is up; clouds.yaml: {home.clouds_yaml}")
             return
@@ -94,7 +87,7 @@ def down(home: Home, say: Say, *, purge: bool = False) -> None:
     """Stop every daemon and node and take back what was changed; `purge` removes the state."""
     checks.refuse_machine()
     checks.refuse_place(home)
-    with _locked(home, say):
+    with locked(home, say):
         with step(say, "stopped the services"):
             _stop_services(home)
         with step(say, "stopped the nodes"):
@@ -196,7 +189,7 @@ def _start(home: Home, say: Say) -> Settings:
         _wait_for_apis(home, settings)
         asked = _wait_for_workers(home, settings, begun if fresh else 0)
         if settings.filled != fingerprint(wanted):
-            asked.unpack_image()
+            asked.unpack_ahead(one["id"] for one in asked.images(IMAGE_NAME))
     save(home, settings.filled_with(fingerprint(wanted)))
     return settings
 
@@ -283,9 +276,9 @@ def _wait_for_apis(home: Home, settings: Settings) -> None:
     _wait(home, lambda: _silent(settings), "these APIs do not answer")
 
 
-def _wait_for_workers(home: Home, settings: Settings, since: float) -> _Asked:
+def _wait_for_workers(home: Home, settings: Settings, since: float) -> Admin:
     """Wait for the daemons behind the APIs, by what they reported since this start."""
-    asked = _Asked(settings)
+    asked = Admin(settings)
     _wait(home, lambda: asked.silent_workers(since), "these services do not report")
     asked.first_question_of_each()
     return asked
@@ -305,93 +298,6 @@ def _wait(home: Home, missing: Callable[[], tuple[str, ...]], words: str) -> Non
                 f"{words}: {shown}", f"See {logs}; `cm cloud down` stops what was started."
             )
         time.sleep(0.25)
-
-
-class _Asked:
-    """The two questions that need an account: who of Nova's and Heat's daemons reported when."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        self._token = ""
-        self._project = ""
-
-    def silent_workers(self, since: float) -> tuple[str, ...]:
-        """The daemons that have not reported since then (seconds since 1970)."""
-        try:
-            nova = self._services(f"http://{self._settings.address}:8774/v2.1/os-services")
-            heat = self._services(
-                f"http://{self._settings.address}:8004/v1/{self._project}/services"
-            )
-        except (OSError, ValueError):
-            self._token = ""
-            return ("nova-compute", "heat-engine")
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
-        reported = {
-            str(one["binary"])
-            for one in (*nova, *heat)
-            if str(one.get("updated_at") or one.get("created_at") or "") >= moment
-        }
-        wanted = ("nova-conductor", "nova-scheduler", "nova-compute", "heat-engine")
-        return tuple(name for name in wanted if name not in reported)
-
-    def first_question_of_each(self) -> None:
-        """Let each API load its policies: while one does, it refuses what comes at that moment."""
-        for port, path in FIRST_QUESTIONS:
-            self._ask(f"http://{self._settings.address}:{port}{path}")
-
-    def unpack_image(self) -> None:
-        """Have Nova fetch and unpack the image now, so that the first node need not wait for it."""
-        nova = f"http://{self._settings.address}:8774/v2.1/os-aggregates"
-        images = self._ask(f"http://{self._settings.address}:9292/v2/images?name={IMAGE_NAME}")
-        found = [one for one in self._ask(nova)["aggregates"] if one["name"] == "local"]
-        if not found:
-            made = self._ask(nova, {"aggregate": {"name": "local"}})["aggregate"]
-            self._ask(f"{nova}/{made['id']}/action", {"add_host": {"host": config.HOST}})
-            found = [made]
-        cache = [{"id": one["id"]} for one in images["images"]]
-        self._ask(f"{nova}/{found[0]['id']}/images", {"cache": cache})
-
-    def _ask(self, url: str, body: object = None) -> Any:
-        request = urllib.request.Request(
-            url,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "X-Auth-Token": self._token,
-                "Content-Type": "application/json",
-                "OpenStack-API-Version": "compute 2.81",  # the first that unpacks ahead
-            },
-        )
-        with self._opener.open(request, timeout=30) as reply:
-            text = reply.read()
-            return json.loads(text) if text else {}
-
-    def _services(self, url: str) -> list[dict[str, object]]:
-        if not self._token:
-            self._log_in()
-            url = url.replace("/v1//", f"/v1/{self._project}/")
-        request = urllib.request.Request(url, headers={"X-Auth-Token": self._token})
-        with self._opener.open(request, timeout=ASK_SECONDS) as reply:
-            found: list[dict[str, object]] = json.load(reply)["services"]
-            return found
-
-    def _log_in(self) -> None:
-        domain = {"id": "default"}
-        user = {"name": "admin", "domain": domain, "password": self._settings.passwords["admin"]}
-        body = {
-            "auth": {
-                "identity": {"methods": ["password"], "password": {"user": user}},
-                "scope": {"project": {"name": "admin", "domain": domain}},
-            }
-        }
-        request = urllib.request.Request(
-            f"http://{self._settings.address}:5000/v3/auth/tokens",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with self._opener.open(request, timeout=ASK_SECONDS) as reply:
-            self._token = reply.headers["X-Subject-Token"]
-            self._project = json.load(reply)["token"]["project"]["id"]
 
 
 # -- stopping
@@ -431,7 +337,7 @@ def _purge(home: Home, say: Say) -> None:
 
 
 @contextmanager
-def _locked(home: Home, say: Say) -> Iterator[None]:
+def locked(home: Home, say: Say) -> Iterator[None]:
     """One at a time: a second one waits, and says so."""
     LOCKS.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(LOCKS / f"{home.runtime.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Image:
-    """An image, with the least that it asks of a flavor."""
+    """An image, with the least that it asks of a flavor, and what was baked into it."""
 
     id: str
     name: str
     min_ram_mb: int
     min_disk_gb: int
+    product: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from cloudmesh_cluster.shell import output
 
 if TYPE_CHECKING:
     from cloudmesh_cluster.local.cloud import Service
+    from cloudmesh_cluster.local.images import CloudImage
     from cloudmesh_cluster.products import Product
     from cloudmesh_cluster.shell.finding import Cluster
     from cloudmesh_cluster.steps.create import Created
@@ -22,6 +23,7 @@ NODE = ("name", "role", "status", "address", "public_address", "checks")
 LISTED = ("name", "status", "product", "created")
 PRODUCT = ("name", "summary", "variables")
 SERVICE = ("name", "status", "pid", "memory_mb", "address")
+IMAGE = ("name", "status", "product", "base", "size_mb", "packages", "created")
 VERDICT = ("node", "check", "passed", "seen")
 
 
@@ -109,6 +111,11 @@ def service(one: Service) -> Row:
         "memory_mb": round(one.memory_mb),
         "address": one.address,
     }
+
+
+def image(one: CloudImage) -> Row:
+    """An image of the embedded cloud."""
+    return {**vars(one), "packages": list(one.packages)}
 
 
 def verdict(one: Verdict) -> Row:

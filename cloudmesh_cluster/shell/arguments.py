@@ -2,7 +2,7 @@
 
 ``parse`` gives a dict for ``commands.run``. Its keys:
 
-- ``"verb"``: such as ``"cluster create"`` or ``"cloud up"``;
+- ``"verb"``: such as ``"cluster create"``, ``"cloud up"`` or ``"cloud image build"``;
 - the verb's positionals by name, ``"NAME"``, ``"ROLE"``, ``"FILE"``, ``"NODE"``: a str, or None
   where an optional one was left out. ``"NAME"`` of ``cluster delete`` and ``"COMMAND"`` are lists;
 - the verb's options by their long name, ``"--workers"``: a str or None, a bool for those without
@@ -14,8 +14,9 @@ is told in terms of that verb.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from cloudmesh_cluster.model.errors import UsageError
@@ -43,13 +44,23 @@ class Verb(NamedTuple):
 
     @property
     def word(self) -> str:
-        return self.name.split()[1]
+        return self.name.partition(" ")[2]
+
+    @property
+    def length(self) -> int:
+        """How many words the name has."""
+        return len(self.name.split())
 
     @property
     def positionals(self) -> list[str]:
         """``NAME``, ``[FILE]``, ``NAME...`` in the order of the usage line."""
-        after = self.usage.split()[3:]
+        after = self.usage.split()[1 + self.length :]
         return [one for one in after if "--" not in one]
+
+    @property
+    def required(self) -> list[str]:
+        """The options that must be given, as the usage line has them."""
+        return [word for word in self.usage.split() if word.startswith("--")]
 
     @property
     def one_line(self) -> str:
@@ -77,10 +88,11 @@ def verbs() -> dict[str, Verb]:
 
 def _verb(usage: str) -> Verb:
     words = usage.split()
-    longs = [word.strip("[].").partition("=") for word in words if word.startswith("[--")]
+    longs = [one.strip("[].").partition("=") for one in words if one.startswith(("[--", "--"))]
     options = {name: bool(equals) for name, equals, _ in longs if name != "--"}
     described = [block for block in _blocks("Options:", "  -") if _long(block) in options]
-    return Verb(" ".join(words[1:3]), usage, options, "".join(described))
+    name = " ".join(takewhile(lambda word: word.isalpha() and word.islower(), words[1:]))
+    return Verb(name, usage, options, "".join(described))
 
 
 def _blocks(title: str, start: str) -> list[str]:
@@ -99,38 +111,47 @@ def help_of(words: Sequence[str]) -> str | None:
     rest = list(words[len(noun) :])
     if rest[:1] and rest[0] in HELP:
         return _topic([*noun, *rest[1:]])
-    verb = verbs().get(" ".join(words[:2]))
-    if verb and any(word in HELP[1:] for word in _split(verb, list(words[2:]))[0]):
+    verb = _verb_of(words)
+    if verb and any(word in HELP[1:] for word in _split(verb, list(words[verb.length :]))[0]):
         return verb.help
     return None
+
+
+def _verb_of(words: Sequence[str]) -> Verb | None:
+    """The verb whose name the words begin with."""
+    found = (one for one in verbs().values() if list(words[: one.length]) == one.name.split())
+    return next(found, None)
 
 
 def _topic(words: Sequence[str]) -> str:
     """The help of a verb, with or without its noun; of everything without a verb."""
     known = verbs()
-    found = [
-        verb.help for verb in known.values() if list(words) in ([verb.word], verb.name.split())
-    ]
     nouns = {verb.noun for verb in known.values()}
+    found = [verb.help for verb in known.values() if words and _begins(verb, list(words), nouns)]
     if found or not words or list(words) in [[noun] for noun in nouns]:
         return "\n".join(found) or USAGE
-    raise UsageError(
-        f"no verb {words[-1]!r}; " + _nearest(words[-1], [v.word for v in known.values()])
-    )
+    raise UsageError(f"no verb {words[-1]!r}; " + _nearest(words[-1], _first_words(known.values())))
+
+
+def _begins(verb: Verb, words: list[str], nouns: set[str]) -> bool:
+    """Whether a verb's name begins with these words, which may leave out its noun."""
+    names = verb.word.split() if words[0] not in nouns else verb.name.split()
+    return words == names[: len(words)] and words != [verb.noun]
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
     """The words of one command as a dict; UsageError says what is wrong with them."""
     verb = named(words)
-    own, command = _split(verb, list(words[2:]))
+    own, command = _split(verb, list(words[verb.length :]))
     _refuse_mistakes(verb, own)
     import docopt  # here, because a mistake above needs none of it
 
     try:
-        found = docopt.docopt(verb.help, [*words[:2], *own], help=False)
+        found = docopt.docopt(verb.help, [*verb.name.split(), *own], help=False)
     except docopt.DocoptExit as error:
         raise UsageError(f"{verb.word}: these words do not fit", verb.one_line) from error
-    arguments = {key: value for key, value in found.items() if key not in (*words[:2], "--")}
+    skipped = (*verb.name.split(), "--")
+    arguments = {key: value for key, value in found.items() if key not in skipped}
     if "COMMAND" in arguments:
         arguments["COMMAND"] = command
     if "--format" in arguments:
@@ -139,16 +160,22 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
 
 
 def named(words: Sequence[str]) -> Verb:
-    """The verb that the first two words name; UsageError suggests the nearest."""
+    """The verb that the first words name; UsageError suggests the nearest."""
     known = verbs()
     noun, word = [*words, "", ""][:2]
     nouns = dict.fromkeys(verb.noun for verb in known.values())
     if noun not in nouns:
         raise UsageError(f"no command {noun!r}; " + _instead_of_noun(noun, list(nouns), known))
-    if f"{noun} {word}" not in known:
-        of_noun = [verb.word for verb in known.values() if verb.noun == noun]
-        raise UsageError(f"no verb {word!r}; " + _nearest(word, of_noun))
-    return known[f"{noun} {word}"]
+    found = _verb_of(words)
+    if found:
+        return found
+    of_noun = [verb for verb in known.values() if verb.noun == noun]
+    longer = [verb.word for verb in of_noun if verb.word.startswith(f"{word} ")]
+    if longer:
+        given = " ".join(one for one in words[1:3] if not _is_option(one))
+        hint = _nearest(given, longer) if given != word else _all(longer)
+        raise UsageError(f"no verb {given!r}; {hint}")
+    raise UsageError(f"no verb {word!r}; " + _nearest(word, _first_words(of_noun)))
 
 
 def _instead_of_noun(word: str, nouns: list[str], known: Mapping[str, Verb]) -> str:
@@ -162,6 +189,14 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     near = get_close_matches(word, known, 1)
     if near:
         return f"did you mean {near[0]}?"
+    return _all(known)
+
+
+def _first_words(verbs: Iterable[Verb]) -> list[str]:
+    return list(dict.fromkeys(verb.word.split()[0] for verb in verbs))
+
+
+def _all(known: Sequence[str]) -> str:
     if len(known) == 1:
         return f"there is {known[0]}"
     return f"there are {', '.join(known[:-1])} and {known[-1]}"
@@ -216,6 +251,9 @@ def _refuse_mistakes(verb: Verb, words: list[str]) -> None:
             raise UsageError(f"{verb.word}: {name} needs a value", verb.one_line)
         seen.add(name)
     _refuse_count(verb, positionals)
+    missing = [one for one in verb.required if one.partition("=")[0] not in seen]
+    if missing:
+        raise UsageError(f"{verb.word}: {missing[0]} is missing", verb.one_line)
 
 
 def _known_option(verb: Verb, word: str) -> str:

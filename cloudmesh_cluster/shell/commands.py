@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
 from cloudmesh_cluster.shell import answers, files, output
 from cloudmesh_cluster.shell.environment import Cloud, Environment
+
+if TYPE_CHECKING:
+    from cloudmesh_cluster.products import Product
 
 Arguments = Mapping[str, Any]
 Command = Callable[[Arguments, Environment], int]
@@ -276,6 +279,50 @@ def cloud_env(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
+def image_build(arguments: Arguments, environment: Environment) -> int:
+    """Bake a product's packages into an image of the embedded cloud."""
+    from cloudmesh_cluster import products
+    from cloudmesh_cluster.local import baking, images
+
+    places = products.folders(environment.products_folder)
+    product = products.product(arguments["--product"], places)
+    extra = _extra_packages(product, arguments["--set"])
+    recipe = baking.recipe(product.name, product.packages, extra)
+    images.build(environment.embedded, recipe, environment.progress.note)
+    return ExitStatus.DONE
+
+
+def _extra_packages(product: Product, words: Sequence[str]) -> list[str]:
+    """The packages that --set adds; UsageError for what has no part in an image."""
+    from cloudmesh_cluster.model.spec import assignments
+
+    chosen = assignments(words)
+    values = product.values(chosen)
+    if others := [name for name in chosen if name != "packages"]:
+        raise UsageError(
+            f"image build: {', '.join(others)} cannot be baked, only packages can",
+            "Give it to create.",
+        )
+    return str(values["packages"]).split()
+
+
+def image_list(arguments: Arguments, environment: Environment) -> int:
+    """Name the images of the embedded cloud."""
+    from cloudmesh_cluster.local import images
+
+    rows = [answers.image(one) for one in images.images(environment.embedded)]
+    environment.answer(output.text(rows, answers.IMAGE, arguments["--format"]))
+    return ExitStatus.DONE
+
+
+def image_delete(arguments: Arguments, environment: Environment) -> int:
+    """Delete a baked image."""
+    from cloudmesh_cluster.local import images
+
+    images.delete(environment.embedded, arguments["NAME"], environment.progress.note)
+    return ExitStatus.DONE
+
+
 COMMANDS: Mapping[str, Command] = {
     "cluster create": create,
     "cluster write": write,
@@ -290,4 +337,7 @@ COMMANDS: Mapping[str, Command] = {
     "cloud down": cloud_down,
     "cloud status": cloud_status,
     "cloud env": cloud_env,
+    "cloud image build": image_build,
+    "cloud image list": image_list,
+    "cloud image delete": image_delete,
 }

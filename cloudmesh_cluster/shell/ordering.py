@@ -69,9 +69,14 @@ def order(
     one_file: bool = False,
 ) -> Order:
     """The order, with what the cloud has for what was left open."""
+    chosen = _choice(wanted, cloud)
+    if chosen.baked:
+        environment.progress.note(
+            f"Image {chosen.baked}: {wanted.product.name}'s packages are in it."
+        )
     return step.order(
         wanted,
-        _choice(wanted, cloud),
+        chosen,
         keypair=environment.keypair(f"cm-{wanted.name}"),
         ca=environment.keypair(f"cm-{wanted.name}-ca"),
         cloud=cloud.name,
@@ -97,6 +102,7 @@ def _choice(wanted: Asked, cloud: Cloud) -> Choice:
     return choice(
         wanted.spec,
         cloud.compute,
+        product=wanted.product.name,
         least_ram_mb=wanted.product.least_ram_mb,
         least_vcpus=wanted.product.least_vcpus,
     )

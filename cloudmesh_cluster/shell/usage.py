@@ -26,6 +26,9 @@ Usage:
   cm cloud down [--purge]
   cm cloud status [--format=FORMAT]
   cm cloud env
+  cm cloud image build --product=PRODUCT [--set=NAME=VALUE]...
+  cm cloud image list [--format=FORMAT]
+  cm cloud image delete NAME
 
 What they do:
   create     Make a cluster, wire and verify it; roll it back if anything fails.
@@ -40,6 +43,8 @@ What they do:
   cloud      A real OpenStack on this machine, the default where no cloud is
              configured: start it (up), stop it (down), ask after it (status), and
              print the variables with which the openstack command finds it (env).
+  image      The embedded cloud's images: build bakes a product's Debian packages
+             into one, from which its clusters are made then; list; delete.
 
 ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1.
 The words of COMMAND are joined by spaces for the node's shell, as ssh does.

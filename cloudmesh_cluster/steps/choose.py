@@ -43,6 +43,7 @@ class Choice:
     master_flavor: str
     network: str | None
     external_network: str | None
+    baked: str = ""  # the image's name, if it was taken because the product is in it
 
     @property
     def makes_network(self) -> bool:
@@ -58,12 +59,14 @@ class Choice:
 N = TypeVar("N", bound=Named)
 
 
-def choice(spec: Spec, cloud: Cloud, *, least_ram_mb: int, least_vcpus: int) -> Choice:
+def choice(
+    spec: Spec, cloud: Cloud, *, product: str, least_ram_mb: int, least_vcpus: int
+) -> Choice:
     """What the spec names, found in the cloud, and what it leaves open, chosen.
 
     Raises NotFound, listing what there is, and UsageError where the user must choose.
     """
-    image = chosen_image(spec, cloud.images())
+    image = chosen_image(spec, cloud.images(), product)
     flavors = cloud.flavors()
     smallest = smallest_flavor(
         flavors, max(least_ram_mb, image.min_ram_mb), least_vcpus, image.min_disk_gb
@@ -71,7 +74,8 @@ def choice(spec: Spec, cloud: Cloud, *, least_ram_mb: int, least_vcpus: int) -> 
     flavor = found(spec.flavor, flavors, "flavor").name if spec.flavor else smallest
     master = found(spec.master_flavor, flavors, "flavor").name if spec.master_flavor else flavor
     network, external = chosen_networks(spec, cloud)
-    return Choice(image.id, flavor, master, network, external)
+    baked = image.name if image.product and not spec.image else ""
+    return Choice(image.id, flavor, master, network, external, baked)
 
 
 def found(name: str, things: Iterable[N], kind: str) -> N:
@@ -92,11 +96,15 @@ def found(name: str, things: Iterable[N], kind: str) -> N:
     )
 
 
-def chosen_image(spec: Spec, images: Sequence[Image]) -> Image:
-    """The image named, or the only one there is."""
+def chosen_image(spec: Spec, images: Sequence[Image], product: str) -> Image:
+    """The image named, or the one that was baked for the product, or the only other one.
+
+    What was baked for another product is only taken when it is named.
+    """
     if spec.image:
         return found(spec.image, images, "image")
-    return only(images, "image")
+    baked = [one for one in images if one.product == product]
+    return only(baked or [one for one in images if not one.product], "image")
 
 
 def smallest_flavor(flavors: Sequence[Flavor], ram_mb: int, vcpus: int, disk_gb: int) -> str:

@@ -25,7 +25,7 @@ def problem(line: str) -> str:
 
 def test_the_verbs_are_those_of_the_help() -> None:
     of_cluster = "create write test list show ssh template products delete"
-    of_cloud = "up down status env"
+    of_cloud = "up down status env image build image list image delete"
     assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"
 
 
@@ -37,12 +37,15 @@ def test_the_verbs_are_those_of_the_help() -> None:
         "cluster delete a b c",
         "cloud down --purge",
         "cluster ssh demo master uptime",
+        "cloud image build --product=slurm --set=packages=htop",
+        "cloud image list --format=json",
+        "cloud image delete debian-12-slurm",
     ],
 )
 def test_the_whole_help_is_docopt_that_agrees(line: str) -> None:
     whole = docopt.docopt(USAGE, line.split(), help=False)
     ours = {key: value for key, value in parsed(line).items() if key != "verb"}
-    if "delete" not in line:
+    if "cluster delete" not in line:
         whole["NAME"] = (whole["NAME"] or [None])[0]
     assert ours.items() <= whole.items()
 
@@ -157,7 +160,18 @@ def test_a_dash_is_a_file() -> None:
     [
         ("cluster craete demo", "no verb 'craete'; did you mean create?"),
         ("cluster lst", "no verb 'lst'; did you mean list?"),
-        ("cloud umbrella", "no verb 'umbrella'; there are up, down, status and env"),
+        ("cloud umbrella", "no verb 'umbrella'; there are up, down, status, env and image"),
+        ("cloud imag list", "no verb 'imag'; did you mean image?"),
+        ("cloud image", "no verb 'image'; there are image build, image list and image delete"),
+        ("cloud image bild", "no verb 'image bild'; did you mean image build?"),
+        (
+            "cloud image --help=x",
+            "no verb 'image'; there are image build, image list and image delete",
+        ),
+        (
+            "cloud image build --prduct=slurm",
+            "image build has no option --prduct; did you mean --product?",
+        ),
         ("clutser list", "no command 'clutser'; did you mean cluster?"),
         ("vm list", "no command 'vm'; there are cluster and cloud"),
         ("create demo", "no command 'create'; did you mean cm cluster create?"),
@@ -188,10 +202,15 @@ def test_a_wrong_word_is_named_with_what_stands_near(line: str, told: str) -> No
         ("cluster test -- uptime", "test: NAME is missing"),
         ("cluster show a b", "show: one word too many: 'b'"),
         ("cluster create demo --workers", "create: --workers needs a value"),
+        ("cloud image build", "image build: --product=PRODUCT is missing"),
+        ("cloud image build --product", "image build: --product needs a value"),
+        ("cloud image delete", "image delete: NAME is missing"),
+        ("cloud image delete a b", "image delete: one word too many: 'b'"),
     ],
 )
 def test_a_missing_word_comes_with_that_verbs_usage_only(line: str, told: str) -> None:
     first, usage = problem(line).split("\n", 1)
     assert first == told
-    assert usage.startswith(f"usage: cm cluster {line.split()[1]} ")
-    assert usage.count("cm cluster") == 1
+    noun, verb = first.split(":")[0], line.split()[0]
+    assert usage.startswith(f"usage: cm {verb} {noun} ")
+    assert usage.count("cm c") == 1

@@ -12,6 +12,8 @@ from cloudmesh_cluster.model.spec import Spec
 from cloudmesh_cluster.steps.choose import Choice, choice
 
 DEBIAN = Image("i1", "debian-12", 0, 2)
+SLURM = Image("i3", "debian-12-slurm", 0, 2, product="slurm")
+SPARK = Image("i4", "debian-12-spark", 0, 2, product="spark")
 UBUNTU = Image("i2", "ubuntu-24.04", 0, 0)
 FLAVORS = (
     Flavor("f0", "tiny", 256, 1, 2),
@@ -44,8 +46,8 @@ class Offer:
         return self.routed.get(network_id)
 
 
-def chosen(spec: Spec, offer: Offer) -> Choice:
-    return choice(spec, offer, least_ram_mb=512, least_vcpus=1)
+def chosen(spec: Spec, offer: Offer, product: str = "plain") -> Choice:
+    return choice(spec, offer, product=product, least_ram_mb=512, least_vcpus=1)
 
 
 def test_the_only_image_and_network_and_the_smallest_fitting_flavor_are_taken() -> None:
@@ -54,6 +56,23 @@ def test_the_only_image_and_network_and_the_smallest_fitting_flavor_are_taken() 
 
 def test_an_image_that_asks_for_no_disk_gets_the_smaller_flavor() -> None:
     assert chosen(Spec(), Offer(all_images=(UBUNTU,))).flavor == "small"
+
+
+def test_the_image_that_the_product_was_baked_into_is_taken_and_told() -> None:
+    picked = chosen(Spec(), Offer(all_images=(DEBIAN, SPARK, SLURM)), "slurm")
+    assert (picked.image, picked.baked) == ("i3", "debian-12-slurm")
+
+
+def test_an_image_baked_for_another_product_is_only_taken_when_it_is_named() -> None:
+    offer = Offer(all_images=(DEBIAN, SPARK, SLURM))
+    assert chosen(Spec(), offer, "hadoop").image == "i1"
+    assert chosen(Spec(), offer, "hadoop").baked == ""
+    assert chosen(Spec(image="debian-12-spark"), offer, "slurm").image == "i4"
+    assert chosen(Spec(image="debian-12"), offer, "slurm").image == "i1"
+    with pytest.raises(NotFound, match="no image"):
+        chosen(Spec(), Offer(all_images=(SPARK,)), "slurm")
+    with pytest.raises(UsageError, match="several images: debian-12, ubuntu"):
+        chosen(Spec(), Offer(all_images=(DEBIAN, UBUNTU, SLURM)), "hadoop")
 
 
 def test_the_master_may_have_another_flavor() -> None:
