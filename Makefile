@@ -15,7 +15,7 @@ READY := $(STAMPS)/venv
 TEST_CLOUD := $(CURDIR)/build/test-cloud
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check lint types imports shellcheck docs dist bench live clean
+.PHONY: help demo test check lint types imports shellcheck docs notebooks dist bench live clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -53,6 +53,10 @@ shellcheck: $(READY) ## Shell scripts; those with placeholders are checked rende
 
 docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+notebooks: $(READY) ## Run the notebooks of the docs and keep what they show (cm cloud up first)
+	cd docs/notebooks && $(CURDIR)/$(BIN)/jupyter execute --inplace --timeout=1800 \
+	    --NotebookClient.record_timing=False --NotebookClient.coalesce_streams=True *.ipynb
 
 dist: $(READY) ## Build sdist and wheel, install the wheel in a fresh environment and run it
 	rm -rf dist build/dist-venv
