@@ -55,8 +55,7 @@ docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 notebooks: $(READY) ## Run the notebooks of the docs and keep what they show (cm cloud up first)
-	cd docs/notebooks && $(CURDIR)/$(BIN)/jupyter execute --inplace --timeout=1800 \
-	    --NotebookClient.record_timing=False --NotebookClient.coalesce_streams=True *.ipynb
+	for one in docs/notebooks/*.ipynb; do $(BIN)/python docs/notebooks/run.py "$$one"; done
 
 dist: $(READY) ## Build sdist and wheel, install the wheel in a fresh environment and run it
 	rm -rf dist build/dist-venv

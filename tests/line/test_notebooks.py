@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
 
 from .conftest import Cm
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "docs" / "notebooks"
 
 Message = dict[str, Any]
 Heard = Callable[[Message], None]
@@ -86,6 +92,7 @@ def kernel(cm: Cm) -> Iterator[Kernel]:
         manager.shutdown_kernel(now=True)
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_a_cluster_lives_in_a_notebook(kernel: Kernel, cm: Cm) -> None:
     kernel.run("%%cm cluster write kernel worker\necho here >/srv/here")
     created = kernel.run("made = %cm cluster create kernel --workers=1")
@@ -126,6 +133,7 @@ def _a_check_that_fails_is_shown_and_stops(kernel: Kernel, cm: Cm) -> None:
     assert kernel.run("print(reached)").stream("stdout") == "False\n"
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_interrupting_the_kernel_rolls_back(kernel: Kernel, cm: Cm) -> None:
     interrupted = []
 
@@ -141,3 +149,63 @@ def test_interrupting_the_kernel_rolls_back(kernel: Kernel, cm: Cm) -> None:
     assert "kernel" not in cm.run("cluster", "list").stdout
     assert cm.record("kernel").exists()
     assert kernel.run("print('goes on')").stream("stdout") == "goes on\n"
+
+
+# ---- the notebooks of the docs -------------------------------------------------------------------
+
+
+class Notebook:
+    """A notebook with its outputs."""
+
+    def __init__(self, path: Path) -> None:
+        self._cells = nbformat.read(path, as_version=4).cells
+        self.code = [cell for cell in self._cells if cell.cell_type == "code"]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Every output, one cell after the other."""
+        return [output for cell in self.code for output in cell.outputs]
+
+    @property
+    def text(self) -> str:
+        """All outputs as text."""
+        return "\n".join(
+            one.get("text") or one.get("data", {}).get("text/plain", "") for one in self.outputs
+        )
+
+    @property
+    def plots(self) -> int:
+        """How many pictures it shows."""
+        return sum("image/png" in one.get("data", {}) for one in self.outputs)
+
+
+def run(name: str, cluster: str, cm: Cm, *values: str) -> Notebook:
+    """A notebook of the docs, run to its end; its cluster is gone in any case."""
+    to = cm.home / f"{name}.ipynb"
+    words = [NOTEBOOKS / "run.py", NOTEBOOKS / f"{name}.ipynb", f"--to={to}", *values]
+    done = subprocess.run(
+        [sys.executable, *words], env=cm.environ(), capture_output=True, text=True, timeout=1800
+    )
+    if done.returncode:
+        cm.run("cluster", "delete", cluster)
+    assert done.returncode == 0, done.stderr
+    return Notebook(to)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_left")
+def test_the_slurm_notebook_runs_to_its_end(cm: Cm) -> None:
+    done = run("slurm", "pi", cm)
+    found = re.search(r"16 tasks, 3200000 darts, (\d+) hits: pi is about 3\.14", done.text)
+    assert found, done.text
+    assert done.plots == 1
+    assert done.text.endswith("pi is deleted, and nothing of it is left")
+
+
+@pytest.mark.parametrize("name", ["slurm", "hadoop"])
+def test_the_kept_outputs_are_of_one_whole_run(name: str) -> None:
+    kept = Notebook(NOTEBOOKS / f"{name}.ipynb")
+    assert [cell.execution_count for cell in kept.code] == list(range(1, len(kept.code) + 1))
+    assert [one for one in kept.outputs if one.output_type == "error"] == []
+    assert kept.plots == 1
+    assert kept.text.endswith("is deleted, and nothing of it is left")
