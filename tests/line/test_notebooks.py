@@ -202,6 +202,20 @@ def test_the_slurm_notebook_runs_to_its_end(cm: Cm) -> None:
     assert done.text.endswith("pi is deleted, and nothing of it is left")
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_left")
+def test_the_hadoop_notebook_runs_to_its_end(cm: Cm) -> None:
+    tarballs = sorted((ROOT / "build").glob("hadoop-*.tar.gz"))
+    if not tarballs:
+        pytest.skip("hadoop.ipynb is left out: no build/hadoop-VERSION.tar.gz; make hadoop-dist")
+    done = run("hadoop", "words", cm, f"options=--set=hadoop_url={tarballs[-1]}")
+    (counted,) = re.findall(r"different words, (\d+) in all", done.text)
+    (there,) = re.findall(r"^(\d+) /usr/share/common-licenses/GPL-3$", done.text, re.MULTILINE)
+    assert int(counted) == int(there) > 5000
+    assert done.plots == 1
+    assert done.text.endswith("words is deleted, and nothing of it is left")
+
+
 @pytest.mark.parametrize("name", ["slurm", "hadoop"])
 def test_the_kept_outputs_are_of_one_whole_run(name: str) -> None:
     kept = Notebook(NOTEBOOKS / f"{name}.ipynb")
