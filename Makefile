@@ -15,7 +15,7 @@ READY := $(STAMPS)/venv
 TEST_CLOUD := $(CURDIR)/build/test-cloud
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check lint types imports shellcheck docs dist bench live clean
+.PHONY: help demo test check lint types imports shellcheck docs notebooks dist bench live clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -53,6 +53,9 @@ shellcheck: $(READY) ## Shell scripts; those of products are checked rendered, b
 
 docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+notebooks: $(READY) ## Run the notebooks of the docs and keep what they show (cm cloud up first)
+	for one in docs/notebooks/*.ipynb; do $(BIN)/python docs/notebooks/run.py "$$one"; done
 
 dist: $(READY) ## Build sdist and wheel, install the wheel in a fresh environment and run it
 	rm -rf dist build/dist-venv

@@ -25,12 +25,19 @@ REQUIRES = [
     "Jinja2",
     "prettytable",
 ]
+NOTEBOOK = [
+    "ipykernel",
+    "ipython",
+    "matplotlib",
+]
 TEST = [
+    *NOTEBOOK,
     "build",
     "fixtures",  # keystoneauth1.fixture needs it
     "hypothesis",
     "import-linter",
     "mypy",
+    "nbclient",
     "pytest",
     "requests-mock",
     "ruff",
@@ -72,8 +79,9 @@ setup(
     package_data={"cloudmesh_cluster": ["templates/**", "local/**"]},
     install_requires=REQUIRES,
     extras_require={
+        "notebook": NOTEBOOK,
         "test": TEST,
-        "docs": ["sphinx"],
+        "docs": ["sphinx", "myst-nb"],  # not nbsphinx, which needs pandoc
         "bench": ["ClusterShell", "ssh2-python"],
     },
     entry_points={

@@ -13,7 +13,8 @@ project = "cm cluster"
 copyright = "the authors of cm cluster, under the Apache License 2.0"
 version = release = cloudmesh_cluster.__version__
 
-extensions: list[str] = []
+extensions = ["myst_nb"]
+nb_execution_mode = "off"  # notebooks are shown as they were run: make notebooks
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Compute clusters on OpenStack", "page_width": "1100px"}

@@ -9,6 +9,7 @@ from cloudmesh_cluster.model.checks import Verdict
 from cloudmesh_cluster.model.cluster import Node, Result, Stack
 from cloudmesh_cluster.model.names import Group, cause, printable
 from cloudmesh_cluster.shell import output
+from cloudmesh_cluster.shell.output import Answer
 
 if TYPE_CHECKING:
     from cloudmesh_cluster.local.cloud import Service
@@ -25,6 +26,7 @@ PRODUCT = ("name", "summary", "variables")
 SERVICE = ("name", "status", "pid", "memory_mb", "address")
 IMAGE = ("name", "status", "product", "base", "size_mb", "packages", "created")
 VERDICT = ("node", "check", "passed", "seen")
+GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
 def created(name: str, cloud: str, product: str, made: Created) -> Row:
@@ -55,17 +57,18 @@ def shown(cluster: Cluster) -> Row:
     }
 
 
-def cluster(answer: Row, format: str) -> str:
-    """A cluster's answer as text: tables of it and of its nodes; CSV has the nodes alone."""
+def cluster(found: Row, format: str) -> Answer:
+    """A cluster's answer: tables of it and of its nodes; its rows, and CSV, are the nodes alone."""
+    nodes: Any = found["nodes"]
     if format in ("json", "yaml"):
-        return output.record(answer, format)
-    nodes: Any = answer["nodes"]
-    columns = [one for one in NODE if any(row.get(one) not in (None, "") for row in nodes)] or NODE
-    rows = output.text(nodes, columns if format == "table" else NODE, format)
+        return Answer(output.record(found, format), tuple(nodes))
     if format == "csv":
-        return rows
-    facts = {key: value for key, value in answer.items() if isinstance(value, str | float | int)}
-    return output.record(facts, format) + "\n" + rows
+        return output.answer(nodes, NODE, format)
+    columns = [one for one in NODE if any(row.get(one) not in (None, "") for row in nodes)] or NODE
+    facts = {key: value for key, value in found.items() if isinstance(value, str | float | int)}
+    text = output.record(facts, format) + "\n" + output.text(nodes, columns, format)
+    about = output.table(output.properties(facts), output.PROPERTIES)
+    return Answer(text, tuple(nodes), (about, output.table(nodes, columns)))
 
 
 def node(one: Node, verdicts: Sequence[Verdict] | None = None) -> Row:
@@ -145,12 +148,13 @@ def group(one: Group) -> Row:
     }
 
 
-def groups(found: Sequence[Group], format: str) -> str:
-    """What a command came to: for people a block for each group, else rows."""
+def groups(found: Sequence[Group], format: str) -> Answer:
+    """What a command came to: for people a block of text for each group, else rows."""
     rows = [group(one) for one in found]
     if format != "table":
-        return output.text(rows, ("nodes", "exit_status", "stdout", "stderr"), format)
-    return "\n".join(_block(one, row) for one, row in zip(found, rows, strict=True))
+        return output.answer(rows, GROUP, format)
+    text = "\n".join(_block(one, row) for one, row in zip(found, rows, strict=True))
+    return Answer(text, tuple(rows))
 
 
 def _block(one: Group, row: Row) -> str:

@@ -11,12 +11,16 @@ if TYPE_CHECKING:  # help is fast because whatever it does not need is imported 
     from typing import TextIO
 
     from cloudmesh_cluster.model.errors import ClusterError
+    from cloudmesh_cluster.shell.environment import Environment
 
 HELP: tuple[list[str], ...] = ([], ["help"], ["--help"], ["-h"])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the words name, by default the program's own; gives its exit status."""
+def main(argv: Sequence[str] | None = None, environment: Environment | None = None) -> int:
+    """Run the command that the words name, by default the program's own; gives its exit status.
+
+    The environment is this process's own unless another is given.
+    """
     given = sys.argv[1:] if argv is None else argv
     try:
         words = _unquoted(given)
@@ -24,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cm: a quote is not closed: {given[0]!r}", file=sys.stderr)
         return 2
     try:
-        status = _main(words)
+        status = _main(words, environment)
         sys.stdout.flush()  # here, where a reader that has left can still be told from a bug
     except BrokenPipeError:
         if not _nobody_reads():
@@ -42,7 +46,7 @@ def _unquoted(words: Sequence[str]) -> list[str]:
     return shlex.split(words[0])
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], environment: Environment | None) -> int:
     if words in HELP or (words[0] in ("cluster", "cloud") and words[1:] in HELP):
         from cloudmesh_cluster.shell.usage import USAGE
 
@@ -53,16 +57,16 @@ def _main(words: list[str]) -> int:
 
         print(f"cm cluster {__version__}")
         return 0
-    return _guarded(words)
+    return _guarded(words, environment)
 
 
-def _guarded(words: list[str]) -> int:
+def _guarded(words: list[str], environment: Environment | None) -> int:
     """Run the command; every way it can fail becomes a message and an exit status."""
     from cloudmesh_cluster.model.errors import ClusterError, ExitStatus
 
     speaker = f"cm {words[0]}" if words[0] in ("cluster", "cloud") else "cm"
     try:
-        return _interruptible(words)
+        return _interruptible(words, environment)
     except ClusterError as error:
         print(f"{speaker}: {told(error)}", file=sys.stderr)
         return int(error.exit_status)
@@ -80,7 +84,7 @@ def _guarded(words: list[str]) -> int:
         return int(ExitStatus.FAILED)
 
 
-def _interruptible(words: list[str]) -> int:
+def _interruptible(words: list[str], environment: Environment | None) -> int:
     """Run the command; being asked to end comes to it as Ctrl-C does, so that it rolls back."""
     import signal
 
@@ -88,13 +92,13 @@ def _interruptible(words: list[str]) -> int:
     for one in ends:
         signal.signal(one, _interrupt)
     try:
-        return _dispatch(words)
+        return _dispatch(words, environment)
     finally:
         for one in ends:
             signal.signal(one, signal.SIG_DFL)
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str], given: Environment | None) -> int:
     from cloudmesh_cluster.shell import arguments
 
     help_text = arguments.help_of(words)
@@ -106,7 +110,7 @@ def _dispatch(words: list[str]) -> int:
     from cloudmesh_cluster.shell import commands
     from cloudmesh_cluster.shell.environment import Environment
 
-    return int(commands.run(parsed, Environment.from_system()))
+    return int(commands.run(parsed, given or Environment.from_system()))
 
 
 def told(error: ClusterError) -> str:

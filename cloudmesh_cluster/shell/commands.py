@@ -148,7 +148,7 @@ def listed(arguments: Arguments, environment: Environment) -> int:
         environment.progress.note(error.problem)
         stacks = ()
     rows = [answers.listed(stack) for stack in sorted(stacks, key=lambda stack: stack.name)]
-    environment.answer(output.text(rows, answers.LISTED, arguments["--format"]))
+    environment.answer(output.answer(rows, answers.LISTED, arguments["--format"]))
     return ExitStatus.DONE
 
 
@@ -163,18 +163,16 @@ def show(arguments: Arguments, environment: Environment) -> int:
 
 def ssh(arguments: Arguments, environment: Environment) -> int:
     """Log in to a node, or run a command there; the exit status is ssh's."""
-    import subprocess
-
     from cloudmesh_cluster.shell import finding
 
     name = arguments["NAME"]
     access = finding.access(name, environment)
     node = finding.node(arguments["NODE"] or "master", name, access)
     words = ["ssh", "-F", str(environment.workspace(name).ssh_config), node.name]
-    environment.progress.close()
     try:
         # ssh joins its words by spaces itself; -- keeps them from being its options.
-        return subprocess.run([*words, "--", *arguments["COMMAND"]], check=False).returncode
+        command = arguments["COMMAND"]
+        return environment.run([*words, "--", *command], interactive=not command)
     except FileNotFoundError as error:
         raise ClusterError(
             "there is no ssh on this machine", "Install it: apt-get install openssh-client"
@@ -187,7 +185,7 @@ def products(arguments: Arguments, environment: Environment) -> int:
 
     found = known.products(known.folders(environment.products_folder))
     rows = [answers.product(one) for one in found.values()]
-    environment.answer(output.text(rows, answers.PRODUCT, arguments["--format"]))
+    environment.answer(output.answer(rows, answers.PRODUCT, arguments["--format"]))
     return ExitStatus.DONE
 
 
@@ -266,7 +264,7 @@ def cloud_status(arguments: Arguments, environment: Environment) -> int:
     from cloudmesh_cluster.local import cloud
 
     rows = [answers.service(one) for one in cloud.status(environment.embedded)]
-    environment.answer(output.text(rows, answers.SERVICE, arguments["--format"]))
+    environment.answer(output.answer(rows, answers.SERVICE, arguments["--format"]))
     return ExitStatus.DONE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from cloudmesh_cluster.local.cloud import Home
     from cloudmesh_cluster.model.access import Access
     from cloudmesh_cluster.model.keys import KeyPair
-    from cloudmesh_cluster.shell.progress import PlainProgress, TerminalProgress
+    from cloudmesh_cluster.shell.output import Answer
+    from cloudmesh_cluster.shell.progress import Stages
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,35 @@ class Environment:
         )
 
     @cached_property
-    def progress(self) -> TerminalProgress | PlainProgress:
+    def progress(self) -> Stages:
         """Progress on stderr, in the way that suits it."""
         from cloudmesh_cluster.shell.progress import progress_for
 
         return progress_for(self.stderr, self.environ)
 
-    def answer(self, text: str) -> None:
+    def answer(self, answer: Answer | str) -> None:
         """Print the answer of a command."""
+        text = answer if isinstance(answer, str) else answer.text
         self.progress.close()
         self.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def run(self, words: Sequence[str], *, interactive: bool) -> int:
+        """Run another program on our own streams; gives its exit status.
+
+        Into an ``interactive`` one somebody wants to type.
+        """
+        import subprocess
+
+        self.progress.close()
+        return subprocess.run(words, check=False).returncode
+
+    @property
+    def ways_to_give_a_script(self) -> str:
+        """The next step for one who gave no script."""
+        return (
+            "Give a file, or pipe it in: echo 'apt-get install -y htop' | cm cluster write "
+            "NAME worker"
+        )
 
     # ---- folders ----
 

@@ -58,12 +58,11 @@ def script(name: str | None, environment: Environment) -> bytes:
     if environment.stdin.isatty():
         raise UsageError(
             "write takes the script from FILE or from stdin, and stdin is a terminal",
-            "Give a file, or pipe it in: echo 'apt-get install -y htop' | cm cluster write "
-            "NAME worker",
+            environment.ways_to_give_a_script,
         )
     content = environment.stdin.read()
     if not decoded(content, "stdin").strip():
-        raise UsageError("the script on stdin is empty")
+        raise UsageError("the script on stdin is empty", environment.ways_to_give_a_script)
     return content
 
 

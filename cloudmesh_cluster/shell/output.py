@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cloudmesh_cluster.model.errors import UsageError
 
 FORMATS = ("table", "json", "yaml", "csv")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and the cells of each row as text."""
+
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found: its text, the rows that it tells of, and the tables that it shows.
+
+    There is no table where another format was asked for, or where a text says it better.
+    """
+
+    text: str
+    rows: tuple[Mapping[str, object], ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+def answer(rows: Sequence[Mapping[str, object]], columns: Sequence[str], format: str) -> Answer:
+    """The rows with these columns as an answer."""
+    chosen = _chosen(rows, columns)
+    tables = (table(rows, columns),) if format == "table" else ()
+    return Answer(text(rows, columns, format), tuple(chosen), tables)
+
+
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> Table:
+    """The rows with these columns as cells of text."""
+    cells = (tuple(_cell(value) for value in row.values()) for row in _chosen(rows, columns))
+    return Table(tuple(printable(column) for column in columns), tuple(cells))
 
 
 def known_format(format: str) -> str:
@@ -23,13 +57,12 @@ def text(rows: Sequence[Mapping[str, object]], columns: Sequence[str], format: s
     JSON and YAML are a list of objects, one a row, with the columns as keys.
     """
     known_format(format)
-    chosen = [{column: row.get(column) for column in columns} for row in rows]
     if format == "json":
-        return _json(chosen)
+        return _json(_chosen(rows, columns))
     if format == "yaml":
-        return _yaml(chosen)
-    cells = [[_cell(value) for value in row.values()] for row in chosen]
-    return _table(columns, cells) if format == "table" else _csv(columns, cells)
+        return _yaml(_chosen(rows, columns))
+    made = table(rows, columns)
+    return _drawn(made) if format == "table" else _csv(columns, made.cells)
 
 
 def record(mapping: Mapping[str, object], format: str) -> str:
@@ -39,8 +72,15 @@ def record(mapping: Mapping[str, object], format: str) -> str:
         return _json(mapping)
     if format == "yaml":
         return _yaml(mapping)
-    rows = [{"property": name, "value": value} for name, value in mapping.items()]
-    return text(rows, ["property", "value"], format)
+    return text(properties(mapping), PROPERTIES, format)
+
+
+PROPERTIES = ("property", "value")
+
+
+def properties(mapping: Mapping[str, object]) -> list[dict[str, object]]:
+    """A row for each property of an object."""
+    return [{"property": name, "value": value} for name, value in mapping.items()]
 
 
 def printable(text: str) -> str:
@@ -48,6 +88,12 @@ def printable(text: str) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
+
+
+def _chosen(
+    rows: Sequence[Mapping[str, object]], columns: Sequence[str]
+) -> list[dict[str, object]]:
+    return [{column: row.get(column) for column in columns} for row in rows]
 
 
 def _cell(value: object) -> str:
@@ -60,17 +106,17 @@ def _cell(value: object) -> str:
     return printable(str(value))
 
 
-def _table(columns: Sequence[str], cells: Sequence[list[str]]) -> str:
+def _drawn(table: Table) -> str:
     from prettytable import PrettyTable
 
-    table = PrettyTable()
-    table.field_names = [printable(column) for column in columns]
-    table.align = "l"
-    table.add_rows(cells)
-    return table.get_string()
+    drawn = PrettyTable()
+    drawn.field_names = list(table.columns)
+    drawn.align = "l"
+    drawn.add_rows([list(row) for row in table.cells])
+    return drawn.get_string()
 
 
-def _csv(columns: Sequence[str], cells: Sequence[list[str]]) -> str:
+def _csv(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     import csv
     import io
 

@@ -12,8 +12,8 @@ from cloudmesh_cluster.shell.output import printable
 SILENCE = 30.0  # seconds after which a log is told that we still wait
 
 
-class _Stages:
-    """What both have in common: which stage it is, how far it has come, since when."""
+class Stages:
+    """What all have in common: which stage it is, how far it has come, since when."""
 
     def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -32,13 +32,17 @@ class _Stages:
         self._count = (done, total)
         self._show(begins)
 
+    def note(self, line: str) -> None:
+        """Say something that stays."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """End the stage, so that what comes next starts on a line of its own."""
         if self._name:
             self._finish()
             self._name = ""
 
-    def __enter__(self) -> _Stages:
+    def __enter__(self) -> Stages:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,7 +60,7 @@ class _Stages:
         raise NotImplementedError
 
 
-class TerminalProgress(_Stages):
+class TerminalProgress(Stages):
     """One line a stage, rewritten in place; it stays when the stage has ended. No colour."""
 
     _shown = 0
@@ -87,7 +91,7 @@ class TerminalProgress(_Stages):
             return 80
 
 
-class PlainProgress(_Stages):
+class PlainProgress(Stages):
     """Lines for a log: the stage begins, every tenth of it, every 30 s, it ends."""
 
     _written = 0.0

@@ -44,7 +44,7 @@ def test(arguments: Mapping[str, Any], environment: Environment) -> int:
     if arguments["--junit"]:
         _write_junit(arguments["--junit"], name, found)
     rows = [answers.verdict(one) for one in found]
-    environment.answer(output.text(rows, answers.VERDICT, arguments["--format"]))
+    environment.answer(output.answer(rows, answers.VERDICT, arguments["--format"]))
     failed = [one for one in found if not one.passed]
     environment.progress.note(f"{len(found) - len(failed)} of {len(found)} checks passed")
     return ExitStatus.UNVERIFIED if failed else ExitStatus.DONE

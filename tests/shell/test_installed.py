@@ -110,3 +110,18 @@ def test_the_ipython_alias_of_the_old_docs_works(bin: Path, home: Path, line: st
     )
     said = run(bin, home, "ipython", "--simple-prompt", "--no-banner", typed=typed)
     assert "plain" in said.stdout, said.stderr
+
+
+def test_the_magics_work_in_a_terminals_ipython(bin: Path, home: Path) -> None:
+    typed = (
+        "%load_ext cloudmesh_cluster\n"
+        "found = %cm cluster products\n"
+        "[row['name'] for row in found.rows if row['name'] == 'plain'][0]\n"
+        "%cm cluster craete\n"
+        "exit\n"
+    )
+    said = run(bin, home, "ipython", "--simple-prompt", "--no-banner", typed=typed)
+    assert run(bin, home, "cm", "cluster", "products").stdout in said.stdout
+    assert "Out[3]: 'plain'" in said.stdout
+    assert "did you mean create?" in said.stderr
+    assert "Traceback" not in said.stdout + said.stderr
