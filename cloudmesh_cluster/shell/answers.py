@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cloudmesh_cluster.model.checks import Verdict
-from cloudmesh_cluster.model.cluster import Node, Result, Stack
+from cloudmesh_cluster.model.checks import Check, Verdict
+from cloudmesh_cluster.model.cluster import MASTER, Node, Result, Stack
 from cloudmesh_cluster.model.names import Group, cause, printable
 from cloudmesh_cluster.shell import output
 from cloudmesh_cluster.shell.output import Answer
@@ -14,7 +14,7 @@ from cloudmesh_cluster.shell.output import Answer
 if TYPE_CHECKING:
     from cloudmesh_cluster.local.cloud import Service
     from cloudmesh_cluster.local.images import CloudImage
-    from cloudmesh_cluster.products import Product
+    from cloudmesh_cluster.products import Page, Product
     from cloudmesh_cluster.shell.finding import Cluster
     from cloudmesh_cluster.steps.create import Created
 
@@ -26,6 +26,8 @@ PRODUCT = ("name", "summary", "variables")
 SERVICE = ("name", "status", "pid", "memory_mb", "address")
 IMAGE = ("name", "status", "product", "base", "size_mb", "packages", "created")
 VERDICT = ("node", "check", "passed", "seen")
+PAGE = ("what", "port", "open")
+VARIABLE = ("name", "type", "default", "help")
 GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
@@ -43,17 +45,25 @@ def created(name: str, cloud: str, product: str, made: Created) -> Row:
     }
 
 
-def shown(cluster: Cluster) -> Row:
-    """A cluster that exists."""
-    told: Mapping[str, Any] = cluster.stack.outputs.get("cm_cluster") or {}
+def shown(cluster: Cluster, pages: Sequence[Page]) -> Row:
+    """A cluster that exists, and how the web pages of its product are reached."""
     return {
         "name": cluster.name,
         "status": cluster.stack.status,
         "cloud": cluster.cloud.name,
-        "product": told.get("product", ""),
+        "product": cluster.product,
         "created": cluster.stack.created,
         "reason": cluster.stack.reason,
         "nodes": [node(one) for one in cluster.nodes],
+        "pages": [
+            {
+                "what": one.what,
+                "port": one.port,
+                "open": f"cm cluster tunnel {cluster.name} {one.port}",
+            }
+            for one in pages
+            if one.role == MASTER
+        ],
     }
 
 
@@ -66,9 +76,19 @@ def cluster(found: Row, format: str) -> Answer:
         return output.answer(nodes, NODE, format)
     columns = [one for one in NODE if any(row.get(one) not in (None, "") for row in nodes)] or NODE
     facts = {key: value for key, value in found.items() if isinstance(value, str | float | int)}
-    text = output.record(facts, format) + "\n" + output.text(nodes, columns, format)
-    about = output.table(output.properties(facts), output.PROPERTIES)
-    return Answer(text, tuple(nodes), (about, output.table(nodes, columns)))
+    pages: Any = found.get("pages", [])
+    return _tables(
+        nodes,
+        (output.properties(facts), output.PROPERTIES),
+        (nodes, columns),
+        *([(pages, PAGE)] if pages else []),
+    )
+
+
+def _tables(rows: Sequence[Row], *tables: tuple[Sequence[Row], Sequence[str]]) -> Answer:
+    """An answer of several tables, one below the other."""
+    text = "\n".join(output.text(part, columns, "table") for part, columns in tables)
+    return Answer(text, tuple(rows), tuple(output.table(*one) for one in tables))
 
 
 def node(one: Node, verdicts: Sequence[Verdict] | None = None) -> Row:
@@ -103,6 +123,46 @@ def product(one: Product) -> Row:
         "summary": one.summary,
         "variables": [variable.name for variable in one.variables],
     }
+
+
+def product_whole(one: Product, checks: Sequence[Check]) -> Row:
+    """All that a product says of itself."""
+    return {
+        "name": one.name,
+        "summary": one.summary,
+        "least_ram_mb": one.least_ram_mb,
+        "least_vcpus": one.least_vcpus,
+        "folder": str(one.folder),
+        "variables": [
+            {**{key: getattr(variable, key) for key in VARIABLE}, "choices": list(variable.choices)}
+            for variable in one.variables
+        ],
+        "packages": {role: list(names) for role, names in one.packages.items()},
+        "pages": [vars(page) for page in one.pages],
+        "checks": [
+            {"role": check.role, "check": check.title, "within": check.within} for check in checks
+        ],
+    }
+
+
+def described(found: Row, format: str) -> Answer:
+    """A product's answer: tables of it, its variables, packages and checks; CSV has variables."""
+    variables: Any = found["variables"]
+    packages: Any = found["packages"]
+    checks: Any = found["checks"]
+    if format in ("json", "yaml"):
+        return Answer(output.record(found, format), tuple(variables))
+    if format == "csv":
+        return output.answer(variables, VARIABLE, format)
+    facts = {key: value for key, value in found.items() if isinstance(value, str | int)}
+    by_role = [{"role": role, "packages": names} for role, names in packages.items()]
+    return _tables(
+        variables,
+        (output.properties(facts), output.PROPERTIES),
+        (variables, VARIABLE),
+        *([(by_role, ("role", "packages"))] if by_role else []),
+        *([(checks, ("role", "check", "within"))] if checks else []),
+    )
 
 
 def service(one: Service) -> Row:

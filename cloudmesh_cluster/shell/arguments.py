@@ -25,9 +25,11 @@ from cloudmesh_cluster.shell.usage import USAGE
 
 PROGRAM = "cm"
 HELP = ("help", "--help", "-h")
-# After how many positionals the words are COMMAND's, whatever they look like; test's options
-# may stand between NAME and COMMAND, ssh has none.
+# After how many positionals the words are COMMAND's, whatever they look like; the verb's own
+# options may stand between those and COMMAND.
 PLACES = {"cluster test": 1, "cluster ssh": 2}
+# Options that people know by a letter of ssh's.
+LETTERS = {"cluster ssh": {"-L": "--forward"}}
 
 
 class Verb(NamedTuple):
@@ -143,6 +145,7 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     """The words of one command as a dict; UsageError says what is wrong with them."""
     verb = named(words)
     own, command = _split(verb, list(words[verb.length :]))
+    own = [_spelt_out(verb, word) for word in own]
     _refuse_mistakes(verb, own)
     import docopt  # here, because a mistake above needs none of it
 
@@ -216,14 +219,23 @@ def _split(verb: Verb, words: list[str]) -> tuple[list[str], list[str]]:
             seen += 1
             if seen > places:
                 return words[:at], words[at:]
-            if seen == places and not verb.options:
-                return words[: at + 1], _after_dashes(words[at + 1 :])
+        elif seen == places and not _is_own(verb, word):
+            return words[:at], words[at:]
         at += 2 if _wants_next(verb, word) else 1
     return words, []
 
 
-def _after_dashes(words: list[str]) -> list[str]:
-    return words[1:] if words[:1] == ["--"] else words
+def _spelt_out(verb: Verb, word: str) -> str:
+    """An option's letter as its name: ``-L`` alone, or with its value at once."""
+    for letter, name in LETTERS.get(verb.name, {}).items():
+        if word.startswith(letter):
+            return f"{name}={word[len(letter) :]}" if word != letter else name
+    return word
+
+
+def _is_own(verb: Verb, word: str) -> bool:
+    """Whether an option is the verb's, not COMMAND's; ``test`` takes none but its own."""
+    return verb.name == "cluster test" or _spelt_out(verb, word).partition("=")[0] in verb.options
 
 
 def _is_option(word: str) -> bool:
@@ -232,7 +244,8 @@ def _is_option(word: str) -> bool:
 
 def _wants_next(verb: Verb, word: str) -> bool:
     """Whether an option's value is the word after it: ``--role worker``."""
-    return "=" not in word and verb.options.get(word, False)
+    name = LETTERS.get(verb.name, {}).get(word, word)
+    return "=" not in word and verb.options.get(name, False)
 
 
 def _refuse_mistakes(verb: Verb, words: list[str]) -> None:

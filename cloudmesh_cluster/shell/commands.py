@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
+from cloudmesh_cluster.model.spec import DEFAULT_WORKERS
 from cloudmesh_cluster.shell import answers, files, output
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 
@@ -60,6 +61,8 @@ def create(arguments: Arguments, environment: Environment) -> int:
         f"Log in: cm cluster ssh {wanted.name}; test it again: cm cluster test {wanted.name}; "
         f"delete it: cm cluster delete {wanted.name}"
     )
+    if wanted.product.pages:
+        environment.progress.note(f"Reach its web pages: cm cluster tunnel {wanted.name}")
     return ExitStatus.DONE
 
 
@@ -154,38 +157,43 @@ def listed(arguments: Arguments, environment: Environment) -> int:
 
 def show(arguments: Arguments, environment: Environment) -> int:
     """Tell one cluster."""
-    from cloudmesh_cluster.shell import finding
+    from cloudmesh_cluster.shell import finding, login
 
     cluster = finding.cluster(arguments["NAME"], environment)
-    environment.answer(answers.cluster(answers.shown(cluster), arguments["--format"]))
+    answer = answers.shown(cluster, login.pages(cluster.product, environment))
+    environment.answer(answers.cluster(answer, arguments["--format"]))
     return ExitStatus.DONE
 
 
 def ssh(arguments: Arguments, environment: Environment) -> int:
     """Log in to a node, or run a command there; the exit status is ssh's."""
-    from cloudmesh_cluster.shell import finding
+    from cloudmesh_cluster.shell import login
 
-    name = arguments["NAME"]
-    access = finding.access(name, environment)
-    node = finding.node(arguments["NODE"] or "master", name, access)
-    words = ["ssh", "-F", str(environment.workspace(name).ssh_config), node.name]
-    try:
-        # ssh joins its words by spaces itself; -- keeps them from being its options.
-        command = arguments["COMMAND"]
-        return environment.run([*words, "--", *command], interactive=not command)
-    except FileNotFoundError as error:
-        raise ClusterError(
-            "there is no ssh on this machine", "Install it: apt-get install openssh-client"
-        ) from error
+    return login.ssh(arguments, environment)
+
+
+def tunnel(arguments: Arguments, environment: Environment) -> int:
+    """Reach the product's web pages, which are closed to the outside."""
+    from cloudmesh_cluster.shell import login
+
+    return login.tunnel(arguments, environment)
 
 
 def products(arguments: Arguments, environment: Environment) -> int:
-    """Name what can be installed."""
+    """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
+    from cloudmesh_cluster.steps.order import checks_of, values_of
 
-    found = known.products(known.folders(environment.products_folder))
-    rows = [answers.product(one) for one in found.values()]
-    environment.answer(output.answer(rows, answers.PRODUCT, arguments["--format"]))
+    places, format = known.folders(environment.products_folder), arguments["--format"]
+    if arguments["NAME"]:
+        one = known.product(arguments["NAME"], places)
+        told = one.expectations()
+        values = values_of("NAME", DEFAULT_WORKERS, one.values({}))
+        checks = checks_of([(told[1], told[0])], values) if told else ()
+        environment.answer(answers.described(answers.product_whole(one, checks), format))
+        return ExitStatus.DONE
+    rows = [answers.product(one) for one in known.products(places).values()]
+    environment.answer(output.answer(rows, answers.PRODUCT, format))
     return ExitStatus.DONE
 
 
@@ -328,6 +336,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster list": listed,
     "cluster show": show,
     "cluster ssh": ssh,
+    "cluster tunnel": tunnel,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -25,6 +26,12 @@ class Cluster:
     stack: Stack
     nodes: tuple[Node, ...]
     access: Access
+
+    @property
+    def product(self) -> str:
+        """What is installed, as the stack tells; empty where it does not."""
+        told = self.stack.outputs.get("cm_cluster")
+        return str(told.get("product", "")) if isinstance(told, Mapping) else ""
 
 
 def cluster(name: str, environment: Environment) -> Cluster:
@@ -50,6 +57,12 @@ def cluster(name: str, environment: Environment) -> Cluster:
             workspace.save_access(access)
     servers = {one.id: one.status for one in cloud.compute.servers([n.server_id for n in nodes])}
     return Cluster(name, cloud, stack, _with_status(nodes, servers), access)
+
+
+def product(name: str, environment: Environment) -> str:
+    """What is installed on a cluster, from the workspace alone where that knows it."""
+    known = environment.workspace(checked_name(name)).order().get("product")
+    return str(known) if known else cluster(name, environment).product
 
 
 def access(name: str, environment: Environment) -> Access:

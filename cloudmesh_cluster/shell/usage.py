@@ -15,12 +15,13 @@ Usage:
              [--format=FORMAT] [--] [COMMAND...]
   cm cluster list [--cloud=CLOUD] [--format=FORMAT]
   cm cluster show NAME [--format=FORMAT]
-  cm cluster ssh NAME [NODE] [--] [COMMAND...]
+  cm cluster ssh NAME [NODE] [--forward=FORWARD]... [--] [COMMAND...]
+  cm cluster tunnel NAME [PORT]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
              [--set=NAME=VALUE]... [--file=SPEC]
-  cm cluster products [--format=FORMAT]
+  cm cluster products [NAME] [--format=FORMAT]
   cm cluster delete NAME... [--cloud=CLOUD]
   cm cloud up
   cm cloud down [--purge]
@@ -37,8 +38,9 @@ What they do:
   list       Name the clusters that the cloud has.
   show       Tell one cluster: its nodes, addresses and status.
   ssh        Log in to a node (default: the master), or run one command there.
+  tunnel     Reach the product's web pages, or one port, from this machine.
   template   Print the Heat template of a cluster, for openstack stack create -t.
-  products   Name what can be installed.
+  products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
   cloud      A real OpenStack on this machine, the default where no cloud is
              configured: start it (up), stop it (down), ask after it (status), and
@@ -46,7 +48,8 @@ What they do:
   image      The embedded cloud's images: build bakes a product's Debian packages
              into one, from which its clusters are made then; list; delete.
 
-ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1.
+ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1;
+PORT is a port of the master, or NODE:PORT.
 The words of COMMAND are joined by spaces for the node's shell, as ssh does.
 
 Options:
@@ -67,6 +70,7 @@ Options:
   --timeout=MINUTES           How long create may take (default: 30).
   --keep                      Keep what was made when it fails.
   --dry-run                   Print what Heat would get, secrets masked; stop.
+  --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.
@@ -74,7 +78,7 @@ Options:
   --format=FORMAT             table, json, yaml or csv [default: table].
 
 Examples:
-  cm cluster create demo --workers=8 --expect=expect.yaml
+  cm cluster create demo --product=slurm --workers=8
   echo 'apt-get install -y htop' | cm cluster write demo worker
   cm cluster test demo --role=worker uptime
   cm cluster ssh demo worker1 -- df -h

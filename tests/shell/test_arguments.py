@@ -24,7 +24,7 @@ def problem(line: str) -> str:
 
 
 def test_the_verbs_are_those_of_the_help() -> None:
-    of_cluster = "create write test list show ssh template products delete"
+    of_cluster = "create write test list show ssh tunnel template products delete"
     of_cloud = "up down status env image build image list image delete"
     assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"
 
@@ -129,6 +129,16 @@ def test_ssh_keeps_the_words_after_the_node_as_they_are(
 
 
 @pytest.mark.parametrize(
+    "words",
+    ["-L 1:a:2 -L3:b:4", "--forward 1:a:2 master -L 3:b:4", "master -L1:a:2 --forward=3:b:4 -- -L"],
+)
+def test_ssh_takes_forwards_before_the_command(words: str) -> None:
+    arguments = parsed(f"cluster ssh demo {words}")
+    assert arguments["--forward"] == ["1:a:2", "3:b:4"]
+    assert arguments["COMMAND"] == (["-L"] if "-- " in words else [])
+
+
+@pytest.mark.parametrize(
     ("words", "role", "command"),
     [
         ("", "all", []),
@@ -180,7 +190,7 @@ def test_a_dash_is_a_file() -> None:
             "create has no option --worker; did you mean --workers?",
         ),
         ("cluster show demo --keep", "show has no option --keep; there is --format"),
-        ("cluster ssh demo -p", "ssh has no option -p; it takes none"),
+        ("cluster ssh demo -p", "ssh has no option -p; there is --forward"),
         ("cluster list -- x", "list has no option --; there are --cloud and --format"),
         ("cluster create demo --keep=yes", "create: --keep takes no value"),
         ("cluster list --cloud=a --cloud=b", "list: --cloud is given twice"),
