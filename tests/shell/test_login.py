@@ -38,9 +38,9 @@ def test_what_is_no_end_is_refused(word: str) -> None:
         end(word, "demo", ACCESS)
 
 
-def test_a_node_that_is_not_there_is_told(word: str = "worker7:80") -> None:
+def test_a_node_that_is_not_there_is_told() -> None:
     with pytest.raises(NotFound, match="demo has no node 'worker7'"):
-        end(word, "demo", ACCESS)
+        end("worker7:80", "demo", ACCESS)
 
 
 def test_a_port_that_is_taken_is_left_alone() -> None:
