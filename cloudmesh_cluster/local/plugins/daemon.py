@@ -1,10 +1,11 @@
 """Run one daemon of OpenStack: daemon.py MODULE NAME [OPTION...], where MODULE has a main().
 
-Three things are not as its own console script has them. While it imports its thousand modules
+Four things are not as its own console script has them. While it imports its thousand modules
 the garbage collector is off, which makes it start a fifth sooner. And Nova, which loads compute
-drivers from its package nova.virt only, finds ours there. And where CM_CLOUD_AFTER names a queue
-of the broker, the daemon waits for that: what it asks before, nobody hears, and it would wait ten
-seconds for the answer.
+drivers from its package nova.virt only, finds ours there. And Nova's daemons report as soon as
+they serve, where they would wait five seconds, and `up` with them. And where CM_CLOUD_AFTER names
+a queue of the broker, the daemon waits for that: what it asks before, nobody hears, and it would
+wait ten seconds for the answer.
 """
 
 import configparser
@@ -28,6 +29,10 @@ def main():
 
         nova.virt.__path__.append(os.path.dirname(__file__))
     program = importlib.import_module(module)
+    if module.startswith("nova."):
+        import nova.servicegroup.api
+
+        nova.servicegroup.api.INITIAL_REPORTING_DELAY = 0
     gc.freeze()
     gc.enable()
     if queue := os.environ.get("CM_CLOUD_AFTER"):
