@@ -309,7 +309,7 @@ def _end_leftovers(home: Home) -> None:
 
 
 def _stop_services(home: Home) -> None:
-    keeper = [one for one in processes(home.name) if "/supervisord" in one.command]
+    keeper = [one for one in processes(home.name) if "/supervisord.conf" in one.command]
     supervisor.shut_down(home)
     gone(keeper, 30)
     _end_leftovers(home)

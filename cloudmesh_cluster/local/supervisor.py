@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cloudmesh_cluster.local.config import supervisor_socket
+from cloudmesh_cluster.local.config import PLUGINS, service_environment, supervisor_socket
 from cloudmesh_cluster.local.home import Home
-from cloudmesh_cluster.local.processes import MARK, run
+from cloudmesh_cluster.local.processes import run
 from cloudmesh_cluster.model.errors import CloudError
 
 
@@ -66,10 +66,12 @@ def launch(home: Home) -> None:
     """Start the supervisor, and with it the daemons that come first."""
     supervisor_socket(home).unlink(missing_ok=True)
     run(
-        home.venv / "bin/supervisord",
+        home.venv / "bin/python3",
+        PLUGINS / "warm.py",
         "--configuration",
         home.state / "etc/supervisord.conf",
-        environ={MARK: home.name, "HOME": str(home.state / "tmp")},
+        # The daemons begin in its process, so it has to begin as each of them would.
+        environ=service_environment(home),
     )
     deadline = time.monotonic() + 20
     while not running(home):

@@ -114,6 +114,24 @@ def test_a_daemon_that_was_stopped_is_started_by_up(own: cloud.Home) -> None:
     assert cloud.is_up(own)
 
 
+def test_a_daemon_that_was_killed_is_started_by_its_keeper(own: cloud.Home) -> None:
+    before = pids(own)
+    for name in ("keystone", "heat-engine"):
+        os.kill(before[name] or 0, signal.SIGKILL)
+    wait(lambda: {before["keystone"], before["heat-engine"]}.isdisjoint(pids(own).values()))
+    wait(lambda: cloud.is_up(own))
+    assert connected(own).get_image("debian-12")
+
+
+def test_each_daemon_can_be_told_from_the_others(own: cloud.Home) -> None:
+    commands = {one.pid: one.command for one in processes.processes(own.name)}
+    found = pids(own)
+    for name, words in (("keystone", "serve.py keystone.wsgi.api"), ("heat-engine", "heat-engine")):
+        assert words in commands[found[name] or 0]
+        assert Path(f"/proc/{found[name]}/comm").read_text().strip().startswith(name)
+    assert sum("/supervisord.conf" in command for command in commands.values()) == 1
+
+
 def test_services_listen_on_the_bridge_and_on_loopback_only(own: cloud.Home) -> None:
     ours = {str(one.pid) for one in processes.processes(own.name) if not one.node}
     lines = processes.run("ss", "-Hltnp").splitlines()
