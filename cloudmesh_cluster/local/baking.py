@@ -7,6 +7,7 @@ with it, so that nothing is mounted or running on the machine afterwards, howeve
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cloudmesh_cluster.model.errors import CloudError, UsageError
 
 INSTALL_SECONDS = 1800
 PACK_SECONDS = 600
+END_SECONDS = 15
 RESOLV_CONF = Path("/etc/resolv.conf")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 PROPAGATED = Path("/run/systemd/nspawn/propagate")
@@ -109,9 +111,21 @@ def baked(home: Home, recipe: Recipe, say: Say) -> Iterator[Path]:
                  "--one-file-system", "--directory", tree, ".")  # fmt: skip
         yield archive
     finally:
-        mounts.remove(folder)
+        _remove(folder)
         with suppress(OSError):
             (PROPAGATED / _machine(home)).rmdir()
+
+
+def _remove(folder: Path) -> None:
+    """Delete the folder; what was killed a moment ago may still be writing into it."""
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        try:
+            return mounts.remove(folder)
+        except CloudError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _tar(*words: object) -> None:

@@ -128,7 +128,7 @@ def test_an_interrupted_build_leaves_nothing(here: Cm) -> None:
                 break
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     assert (process.returncode, stderr.strip()) == (130, "cm cloud: interrupted")
     assert leaves_nothing(here)
     assert IMAGE not in images(here)
