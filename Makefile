@@ -14,11 +14,13 @@ STAMPS := build/stamps
 READY := $(STAMPS)/venv
 TEST_CLOUD := $(CURDIR)/build/test-cloud
 PYTEST_ARGS ?=
+HADOOP := build/hadoop-$(shell sed -n 's:.*<hadoop\.version>\(.*\)</.*:\1:p' tests/hadoop-dist/pom.xml).tar.gz
 
-.PHONY: help demo test check lint types imports shellcheck docs notebooks dist bench live clean
+.PHONY: help demo test check lint types imports shellcheck docs notebooks dist bench live \
+        hadoop-dist clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: $(READY) ## Start the cloud on this machine and make a cluster "demo" with 2 workers in it
 	$(CM) cloud up
@@ -50,6 +52,7 @@ imports: $(READY) ## Which floor may import which (import-linter)
 
 shellcheck: $(READY) ## Shell scripts; those of products are checked rendered, by a test
 	find templates .ci -type f \( -name '*.sh' -o -path '.ci/*' \) -print0 | xargs -0 $(BIN)/shellcheck
+	$(BIN)/shellcheck -x $(addprefix tests/hadoop-dist/,assemble bin/* libexec/*)
 
 docs: $(READY) ## Build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
@@ -74,6 +77,8 @@ bench: $(STAMPS)/bench ## Measure what is promised about speed, beside others
 live: $(READY) ## Run tests/live against the cloud that OS_CLOUD or OS_* name
 	CM_LIVE=1 $(BIN)/pytest tests/live $(PYTEST_ARGS)
 
+hadoop-dist: $(HADOOP).sha512 ## Assemble build/hadoop-VERSION.tar.gz for tests, from Maven Central
+
 clean: ## Remove what was built, the environment too; the cloud in ~/.cloudmesh stays
 	if [ -d $(TEST_CLOUD) ]; then CM_CLOUD_HOME=$(TEST_CLOUD) $(CM) cloud down --purge; fi
 	rm -rf --one-file-system build dist docs/_build .venv *.egg-info
@@ -94,6 +99,15 @@ $(READY): setup.py pyproject.toml $(STAMPS)/system
 $(STAMPS)/bench: $(READY)
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	touch $@
+
+# Maven, and the Java that it brings, are for the tarball alone.
+$(STAMPS)/hadoop-dist: .ci/packages
+	mkdir -p $(STAMPS)
+	.ci/packages maven
+	touch $@
+
+$(HADOOP).sha512: $(STAMPS)/hadoop-dist $(shell find tests/hadoop-dist -type f)
+	HOME=$$(getent passwd "$$(id -u)" | cut -d: -f6) tests/hadoop-dist/assemble
 
 .ONESHELL:
 .SILENT: demo

@@ -1,0 +1,1 @@
+# Read by the launchers: what is set here holds for them. Nothing is.
