@@ -22,20 +22,26 @@ HADOOP := build/hadoop-$(shell sed -n 's:.*<hadoop\.version>\(.*\)</.*:\1:p' tes
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: $(READY) ## Start the cloud on this machine and make a cluster "demo" with 2 workers in it
+demo: $(READY) ## Start the cloud on this machine and make a Slurm cluster "demo" with 2 workers in it
 	$(CM) cloud up
 	eval "$$($(CM) cloud env)"
 	echo 'echo "$$(hostname) greets $$(getent hosts master)" > /srv/greeting' \
 	    | $(CM) cluster write demo worker
-	if ! $(CM) cluster show demo >/dev/null 2>&1; then $(CM) cluster create demo --workers=2; fi
-	$(CM) cluster test demo
+	if ! $(CM) cluster show demo >/dev/null 2>&1; then
+	    $(CM) cluster create demo --product=slurm --workers=2
+	fi
+	$(CM) cluster test demo </dev/null
 	$(CM) cluster test demo --role=worker cat /srv/greeting
+	echo 'A job on every worker: srun --nodes=2 hostname'
+	$(CM) cluster ssh demo -- sudo -iu cluster srun --nodes=2 hostname
 	echo
 	echo "Log in with:      $(CM) cluster ssh demo"
 	echo "Or to a worker:   $(CM) cluster ssh demo worker1"
 	echo "When done:        $(CM) cluster delete demo; $(CM) cloud down"
 
 test: $(READY) ## Run all tests; as root on Linux with a cloud of their own on this machine
+	$(MAKE) --no-print-directory hadoop-dist \
+	    || echo "left out: tests of Hadoop, because its tarball cannot be assembled here"
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 check: lint types imports shellcheck docs test dist ## Everything that must hold before a commit
