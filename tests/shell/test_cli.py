@@ -170,8 +170,7 @@ def test_being_asked_to_end_rolls_back_as_ctrl_c_does(
 
     def run(arguments: Mapping[str, Any], environment: object) -> int:
         try:
-            os.kill(os.getpid(), number)
-            signal.pause()
+            signal.raise_signal(number)
         except KeyboardInterrupt:
             rolled_back.append(True)
             raise
