@@ -53,7 +53,7 @@ def tunnel(arguments: Arguments, environment: Environment) -> int:
         environment.progress.note(f"http://localhost:{port} is {one.what} on {one.node}:{one.port}")
     environment.progress.note("Ctrl-C ends the tunnel.")
     try:
-        return _ssh(name, [*words, access.master.name], environment, interactive=True)
+        return _ssh(name, [*words, access.master.name], environment, interactive=False)
     except KeyboardInterrupt:
         return ExitStatus.DONE
 

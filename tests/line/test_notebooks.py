@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,7 @@ def test_a_cluster_lives_in_a_notebook(kernel: Kernel, cm: Cm) -> None:
         assert "ssh login" in kernel.run("%cm cluster test kernel").tables[0]
         _commands_of_nodes_arrive(kernel)
         _a_check_that_fails_is_shown_and_stops(kernel, cm)
+        _a_tunnel_is_open_until_the_kernel_is_interrupted(kernel)
     finally:
         assert kernel.run("name = 'kernel'\n%cm cluster delete $name").status == "ok"
 
@@ -131,6 +134,30 @@ def _a_check_that_fails_is_shown_and_stops(kernel: Kernel, cm: Cm) -> None:
     assert ">no</td>" in failed.tables[0]
     assert failed.reply["evalue"].startswith("exit status 3: ")
     assert kernel.run("print(reached)").stream("stdout") == "False\n"
+
+
+def _a_tunnel_is_open_until_the_kernel_is_interrupted(kernel: Kernel) -> None:
+    banners = []
+
+    def look(message: Message) -> None:
+        if (port := re.search(r"http://localhost:(\d+)", text_of(message))) and not banners:
+            banners.append(_banner(int(port[1])))
+            kernel.manager.interrupt_kernel()
+
+    assert kernel.run("%cm cluster tunnel kernel 22", look).status == "ok"
+    assert banners == [b"SSH-2.0-"]
+
+
+def _banner(port: int) -> bytes:
+    """The first bytes that a server says, once it can be reached."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                return connection.recv(8)
+        except ConnectionRefusedError:
+            time.sleep(0.2)
+    return b""
 
 
 @pytest.mark.usefixtures("nothing_left")
