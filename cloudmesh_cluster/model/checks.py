@@ -75,8 +75,11 @@ class Check:
 
     @property
     def title(self) -> str:
-        """A few words for a table."""
-        return "ssh login" if self.kind == "login" else f"{self.kind} {clipped(self.subject, 48)}"
+        """A few words for a table; of a command of many lines the first."""
+        if self.kind == "login":
+            return "ssh login"
+        first, *others = self.subject.strip().splitlines()
+        return f"{self.kind} {clipped(first + (' …' if others else ''), 48)}"
 
     @property
     def command(self) -> str:
