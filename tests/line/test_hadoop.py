@@ -112,7 +112,7 @@ def test_a_file_has_as_many_copies_as_there_are_workers_up_to_three(hdfs: Cm) ->
 
 
 def test_daemons_do_not_hide_behind_the_loopback(hdfs: Cm) -> None:
-    answer = hdfs.run("cluster", "test", "hadoop", "ss -Hltn | grep 127.0; true", "--format=json")
+    answer = hdfs.run("cluster", "test", "hadoop", "--format=json", "ss -Hltn | grep 127.0; true")
 
     assert [(group["nodes"], group["stdout"].strip()) for group in answer.json] == [
         (["hadoop-master", "hadoop-worker1", "hadoop-worker2"], "")
