@@ -25,7 +25,7 @@ from openstack.connection import Connection
 from .conftest import Cm
 
 ROOT = Path(__file__).resolve().parents[2]
-TARBALLS = sorted((ROOT / "build").glob("hadoop-*.tar.gz"))
+TARBALLS = [one.with_suffix("") for one in sorted((ROOT / "build").glob("hadoop-*.gz.sha512"))]
 WORKERS = 2
 TEXT = (ROOT / "LICENSE").read_text()
 EXAMPLES = "/opt/hadoop/share/hadoop/mapreduce/hadoop-mapreduce-examples-*.jar"
