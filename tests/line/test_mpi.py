@@ -102,6 +102,7 @@ def test_the_home_is_there_again_after_a_reboot(
     ring: Cm, user: openstack.connection.Connection
 ) -> None:
     as_user(ring, "worker2", "echo from worker2 >seen")
+    ring.run("cluster", "ssh", "ring", "worker1", "--", "sudo touch /run/not-yet-rebooted")
 
     user.compute.reboot_server(user.compute.find_server("ring-worker1"), "HARD")
 
@@ -117,8 +118,9 @@ def test_the_home_is_there_again_after_a_reboot(
 
 def seen_everywhere(cm: Cm) -> list[str]:
     """Owner, group, mode and content of the user's file `seen`, for each node that has it."""
-    command = "sudo bash -c 'cd /home/cluster && echo $(stat -c \"%U %G %a\" seen) $(cat seen)'"
+    look = 'cd /home/cluster && echo $(stat -c "%U %G %a" seen) $(cat seen)'
+    command = f"test ! -e /run/not-yet-rebooted && sudo bash -c '{look}'"
     with cm.start("cluster", "test", "ring", "--format=json", command) as test:
         answers, _ = test.communicate(timeout=120)
     groups = json.loads(answers or "[]")
-    return [one["stdout"].strip() for one in groups for _ in one["nodes"]]
+    return [one.get("stdout", "").strip() for one in groups for _ in one["nodes"]]
