@@ -19,6 +19,7 @@ from cloudmesh_cluster.model.variables import TYPES, Value, Variable, is_file, v
 
 TEMPLATES = Path(__file__).parent / "templates"
 COMMON = TEMPLATES / "common"
+BEGIN = "common/begin.sh.j2"
 CARRIED = "/var/lib/cm-cluster/files"  # where the master finds what the client brings
 ALL = "all"
 
@@ -62,9 +63,12 @@ class Product:
         return tuple(dict.fromkeys(found))
 
     def script(self, role: str, values: Mapping[str, Any]) -> str:
-        """The product's own script for a role, rendered; empty when it has none."""
+        """The product's own script for a role, rendered; empty when the product has none at all.
+
+        A role without one of its own begins as the other does, which may wait for that.
+        """
         file = self.folder / f"{role}.sh.j2"
-        if not file.exists():
+        if not any((self.folder / f"{one}.sh.j2").exists() for one in ROLES):
             return ""
         given = {
             **values,
@@ -80,7 +84,7 @@ class Product:
             comment_end_string="*}",
         )
         try:
-            text = environment.get_template(file.name).render(given)
+            text = environment.get_template(file.name if file.exists() else BEGIN).render(given)
         except jinja2.TemplateError as error:
             raise UsageError(f"{file}: {error}") from error
         return text if text.strip() else ""

@@ -96,7 +96,7 @@ def test_a_product_gives_scripts_checks_and_defaults(own: Path) -> None:
     assert wanted.workers == 3
     assert wanted.scripts["worker"].product == b"serve --port 9000 # of 3\n"
     assert wanted.scripts["worker"].role == b"the user's"
-    assert wanted.scripts["master"].product == b""
+    assert b"give_user_keys" in wanted.scripts["master"].product
     assert [check.title for check in wanted.checks] == ["port 9000", "command x"]
     assert wanted.checks[1].expect.stdout == "3"
     assert wanted.product.least_ram_mb == 1024

@@ -359,7 +359,8 @@ def test_titles_are_short_and_safe() -> None:
     assert Check(kind="port", subject="22").title == "port 22"
     assert Check(kind="service", subject="slurmd").title == "service slurmd"
     assert len(command("x" * 500).title) < 60
-    assert command("a\n\x1bb").title == "command a\\n\\x1bb"
+    assert command("a\x1bb").title == "command a\\x1bb"
+    assert command("if a\nthen b\nfi").title == "command if a …"
     assert LOGIN.title == "ssh login"
 
 

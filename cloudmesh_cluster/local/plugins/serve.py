@@ -18,6 +18,9 @@ def main():
     # Off while it imports its thousand modules, which makes it start a fifth sooner.
     gc.disable()
     application = importlib.import_module(module).application
+    if orm := sys.modules.get("sqlalchemy.orm"):
+        # Else the first requests do it, and those that come beside the very first one fail.
+        orm.configure_mappers()
     gc.freeze()
     gc.enable()
     waitress.serve(
