@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from .conftest import Cm
@@ -14,15 +12,7 @@ pytestmark = pytest.mark.usefixtures("cloud", "nothing_left")
 SSH = "ssh -n -o BatchMode=yes -o KexAlgorithms=curve25519-sha256"
 
 
-LARGE = pytest.param(
-    30,
-    marks=pytest.mark.skipif(
-        "WIRING_OF_30" not in os.environ, reason="1922 logins take minutes: set WIRING_OF_30"
-    ),
-)
-
-
-@pytest.mark.parametrize("workers", [1, 8, LARGE])
+@pytest.mark.parametrize("workers", [1, 8, 30])
 def test_every_node_logs_in_to_every_node(cm: Cm, workers: int) -> None:
     names = ["master", *(f"worker{number}" for number in range(1, workers + 1))]
     script = (
