@@ -26,11 +26,15 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Page:
-    """A port where a node of the role has something for people or programs: a web page, a REST."""
+    """A port where a node of the role has something for people or programs: a web page, a REST.
+
+    ``when`` names the yes-no variable without which it is not there.
+    """
 
     port: int
     what: str
     role: str = MASTER
+    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Product:
         sources = [str(chosen[one.name]) for one in self.variables if one.type == "source"]
         paths = [Path(text).expanduser() for text in sources if is_file(text)]
         return {path.name: path for path in paths}
+
+    def pages_with(self, values: Mapping[str, Value]) -> tuple[Page, ...]:
+        """The pages that a cluster with these values has."""
+        return tuple(one for one in self.pages if not one.when or values.get(one.when))
 
     def packages_of(self, *roles: str) -> tuple[str, ...]:
         """The Debian packages that nodes of these roles get."""

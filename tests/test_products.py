@@ -164,6 +164,13 @@ def test_packages_are_those_of_all_and_of_the_role(own: Path) -> None:
     assert web.packages_of("worker") == ("curl",)
 
 
+def test_a_page_is_there_when_its_variable_says_so() -> None:
+    slurm = product("slurm", [TEMPLATES])
+
+    assert slurm.pages_with(slurm.values({})) == ()
+    assert [page.port for page in slurm.pages_with(slurm.values({"rest": "on"}))] == [6820]
+
+
 def test_plain_runs_nothing_unless_it_is_asked_to() -> None:
     plain = product("plain", [TEMPLATES])
     asked_for = values_of("c", 1, plain.values({"packages": "htop"}))

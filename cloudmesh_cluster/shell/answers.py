@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import MASTER, Node, Result, Stack
+from cloudmesh_cluster.model.cluster import Node, Result, Stack
 from cloudmesh_cluster.model.names import Group, cause, printable
 from cloudmesh_cluster.shell import output
 from cloudmesh_cluster.shell.output import Answer
@@ -62,7 +62,6 @@ def shown(cluster: Cluster, pages: Sequence[Page]) -> Row:
                 "open": f"cm cluster tunnel {cluster.name} {one.port}",
             }
             for one in pages
-            if one.role == MASTER
         ],
     }
 

@@ -61,7 +61,7 @@ def create(arguments: Arguments, environment: Environment) -> int:
         f"Log in: cm cluster ssh {wanted.name}; test it again: cm cluster test {wanted.name}; "
         f"delete it: cm cluster delete {wanted.name}"
     )
-    if wanted.product.pages:
+    if wanted.product.pages_with(wanted.product.values(wanted.spec.values)):
         environment.progress.note(f"Reach its web pages: cm cluster tunnel {wanted.name}")
     return ExitStatus.DONE
 
@@ -160,7 +160,7 @@ def show(arguments: Arguments, environment: Environment) -> int:
     from cloudmesh_cluster.shell import finding, login
 
     cluster = finding.cluster(arguments["NAME"], environment)
-    answer = answers.shown(cluster, login.pages(cluster.product, environment))
+    answer = answers.shown(cluster, login.pages(cluster.name, cluster.product, environment))
     environment.answer(answers.cluster(answer, arguments["--format"]))
     return ExitStatus.DONE
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cloudmesh_cluster import products
 from cloudmesh_cluster.model.access import Access
+from cloudmesh_cluster.model.cluster import MASTER
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, NotFound, UsageError
 from cloudmesh_cluster.products import Page
 from cloudmesh_cluster.shell import finding
@@ -25,7 +26,7 @@ class End:
 
     node: str
     port: int
-    what: str = "it"
+    what: str = ""
 
 
 def ssh(arguments: Arguments, environment: Environment) -> int:
@@ -50,7 +51,8 @@ def tunnel(arguments: Arguments, environment: Environment) -> int:
     for one in ends:
         port = free_port(one.port)
         words += ["-L", f"127.0.0.1:{port}:{one.node}:{one.port}"]
-        environment.progress.note(f"http://localhost:{port} is {one.what} on {one.node}:{one.port}")
+        here = f"http://localhost:{port} is {one.what} on" if one.what else f"localhost:{port} is"
+        environment.progress.note(f"{here} {one.node}:{one.port}")
     environment.progress.note("Ctrl-C ends the tunnel.")
     try:
         return _ssh(name, [*words, access.master.name], environment, interactive=False)
@@ -66,20 +68,22 @@ def end(word: str, name: str, access: Access) -> End:
     return End(finding.node(match["node"] or "master", name, access).name, int(match["port"]))
 
 
-def pages(product: str, environment: Environment) -> Sequence[Page]:
-    """The pages of a product; none of one that this machine does not have."""
+def pages(name: str, product: str, environment: Environment) -> Sequence[Page]:
+    """The master's pages of a cluster; none where this machine does not have its product."""
     try:
-        return products.product(product, products.folders(environment.products_folder)).pages
+        one = products.product(product, products.folders(environment.products_folder))
     except NotFound:
         return ()
+    values = environment.workspace(name).order().get("values") or one.values({})
+    return [page for page in one.pages_with(values) if page.role == MASTER]
 
 
 def _pages(name: str, access: Access, environment: Environment) -> list[End]:
     product = finding.product(name, environment)
-    found = [one for one in pages(product, environment) if one.role == "master"]
+    found = pages(name, product, environment)
     if not found:
         raise UsageError(
-            f"product {product} has no web page", f"Name a port: cm cluster tunnel {name} 8080"
+            f"{name} has no web page of {product}'s", f"Name a port: cm cluster tunnel {name} 8080"
         )
     return [End(access.master.name, one.port, one.what) for one in found]
 

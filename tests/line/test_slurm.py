@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 import openstack
 import pytest
+import requests
 
 from .conftest import Cm
 
@@ -89,16 +91,32 @@ def test_a_job_survives_a_test(slurm: Cm) -> None:
     assert until(lambda: idle(slurm), 60)
 
 
-def test_rest_answers_who_has_a_token(slurm: Cm) -> None:
+@pytest.fixture
+def rest(slurm: Cm) -> Iterator[str]:
+    """The URL of Slurm's REST on this machine, at the near end of a tunnel."""
+    tunnel = slurm.start("cluster", "tunnel", "sl")
+    assert tunnel.stderr is not None
+    line = tunnel.stderr.readline()
+    url = line.split()[0]
+    assert line == f"{url} is Slurm REST on sl-master:6820\n"
+    port = int(url.rpartition(":")[2])
+    assert until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 20)
+    yield url
+    tunnel.send_signal(signal.SIGINT)
+    tunnel.communicate(timeout=20)
+    assert tunnel.returncode == 0
+
+
+def test_rest_answers_through_a_tunnel_who_has_a_token(slurm: Cm, rest: str) -> None:
     token = slurm.run("cluster", "ssh", "sl", "--", "sudo scontrol token username=cluster")
     word = token.stdout.strip().removeprefix("SLURM_JWT=")
-    ask = "curl --silent --max-time 20 http://master:6820/slurm/v0.0.38/nodes"
+    headers = {"X-SLURM-USER-NAME": "cluster", "X-SLURM-USER-TOKEN": word}
+    url = f"{rest}/slurm/v0.0.38/nodes"
 
-    named = f"-H X-SLURM-USER-NAME:cluster -H X-SLURM-USER-TOKEN:{word}"
-    answer = json.loads(on_master(slurm, f"{ask} {named}"))
+    answer = requests.get(url, headers=headers, timeout=20)
 
-    assert [node["name"] for node in answer["nodes"]] == ["sl-worker1", "sl-worker2"]
-    assert "nodes" not in on_master(slurm, ask)
+    assert [node["name"] for node in answer.json()["nodes"]] == ["sl-worker1", "sl-worker2"]
+    assert requests.get(url, timeout=20).status_code == 401
 
 
 def test_a_stopped_slurmd_is_named_until_it_is_started(slurm: Cm) -> None:
