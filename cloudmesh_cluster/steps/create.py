@@ -107,9 +107,8 @@ def create(order: Order, outside: Outside) -> Created:
     try:
         seen.stack_id = _asked(order, outside)
         follow.stack_made(watch, seen, order.servers)
-        follow.nodes_ready(watch, seen, lambda: _bring(order, watch, seen))
+        follow.nodes_ready(watch, seen, lambda: _when_wired(order, outside, watch, seen))
         access = seen.access
-        outside.workspace.save_access(access)
         with outside.connects(access) as fleet:
             found = verdicts_of(
                 {role: access.of(role) for role in ROLES},
@@ -167,6 +166,12 @@ def _found_by_tag(order: Order, outside: Outside, seconds: float) -> str | None:
         return wait_for(found, seconds=seconds, clock=outside.clock, late=lambda: "no such tag")
     except TimedOut:
         return None
+
+
+def _when_wired(order: Order, outside: Outside, watch: follow.Watch, seen: follow.Seen) -> None:
+    """From here on one can log in and watch the scripts, which may take long."""
+    outside.workspace.save_access(seen.access)
+    _bring(order, watch, seen)
 
 
 def _bring(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:

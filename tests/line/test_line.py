@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
@@ -255,3 +256,21 @@ def wait_until_ready(cm: Cm, name: str) -> None:
             shown.communicate()
         time.sleep(1)
     cm.run("cluster", "test", name, f"--expect={check}")
+
+
+def test_one_can_log_in_and_watch_while_the_scripts_run(cm: Cm) -> None:
+    cm.write("watched", "master", "echo at work; sleep 600\n")
+    create = cm.start("cluster", "create", "watched", "--workers=1")
+    command = ["cluster", "ssh", "watched", "--", "sudo cat /var/log/cm-cluster/role.log"]
+    end = time.monotonic() + 120
+    said = ""
+    while said != "at work\n" and time.monotonic() < end and create.poll() is None:
+        said, _ = cm.start(*command).communicate(timeout=60)
+        time.sleep(1)
+
+    create.send_signal(signal.SIGINT)
+    create.communicate(timeout=120)
+
+    assert said == "at work\n"
+    assert create.returncode == 130
+    assert not (cm.workspace("watched") / "access.yaml").exists()
