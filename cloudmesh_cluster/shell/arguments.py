@@ -20,7 +20,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from cloudmesh_cluster.model.errors import UsageError
-from cloudmesh_cluster.shell.output import known_format
+from cloudmesh_cluster.shell.output import FORMATS, known_format
 from cloudmesh_cluster.shell.usage import USAGE
 
 PROGRAM = "cm"
@@ -30,6 +30,8 @@ HELP = ("help", "--help", "-h")
 PLACES = {"cluster test": 1, "cluster ssh": 2}
 # Options that people know by a letter of ssh's.
 LETTERS = {"cluster ssh": {"-L": "--forward"}}
+# What --format may be where that is not a form of tables; the first is what is meant without it.
+OWN_FORMATS = {"cluster inventory": ("ansible", "ssh", "hosts", "json")}
 
 
 class Verb(NamedTuple):
@@ -158,7 +160,9 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     if "COMMAND" in arguments:
         arguments["COMMAND"] = command
     if "--format" in arguments:
-        known_format(arguments["--format"])
+        formats = OWN_FORMATS.get(verb.name, FORMATS)
+        given = formats[0] if arguments["--format"] is None else arguments["--format"]
+        arguments["--format"] = known_format(given, formats)
     return {"verb": verb.name, **arguments}
 
 

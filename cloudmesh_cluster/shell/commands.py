@@ -179,6 +179,13 @@ def tunnel(arguments: Arguments, environment: Environment) -> int:
     return login.tunnel(arguments, environment)
 
 
+def inventory(arguments: Arguments, environment: Environment) -> int:
+    """Print the nodes as another program reads them."""
+    from cloudmesh_cluster.shell import looking
+
+    return looking.inventory(arguments, environment)
+
+
 def products(arguments: Arguments, environment: Environment) -> int:
     """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
@@ -337,6 +344,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster show": show,
     "cluster ssh": ssh,
     "cluster tunnel": tunnel,
+    "cluster inventory": inventory,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

@@ -44,10 +44,10 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> Table
     return Table(tuple(printable(column) for column in columns), tuple(cells))
 
 
-def known_format(format: str) -> str:
+def known_format(format: str, formats: Sequence[str] = FORMATS) -> str:
     """The format itself; UsageError lists those that there are."""
-    if format not in FORMATS:
-        raise UsageError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+    if format not in formats:
+        raise UsageError(f"no format {format!r}; there are {', '.join(formats)}")
     return format
 
 

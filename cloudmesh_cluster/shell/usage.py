@@ -17,6 +17,7 @@ Usage:
   cm cluster show NAME [--format=FORMAT]
   cm cluster ssh NAME [NODE] [--forward=FORWARD]... [--] [COMMAND...]
   cm cluster tunnel NAME [PORT]
+  cm cluster inventory NAME [--format=FORMAT]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
@@ -39,6 +40,7 @@ What they do:
   show       Tell one cluster: its nodes, addresses and status.
   ssh        Log in to a node (default: the master), or run one command there.
   tunnel     Reach the product's web pages, or one port, from this machine.
+  inventory  Print the nodes for Ansible, for ssh -F, for /etc/hosts, or as JSON.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -75,7 +77,8 @@ Options:
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.
   --purge                     Remove this machine's cloud with all it holds.
-  --format=FORMAT             table, json, yaml or csv [default: table].
+  --format=FORMAT             table, json, yaml or csv (default: table);
+                              inventory: ansible (default), ssh, hosts or json.
 
 Examples:
   cm cluster create demo --product=slurm --workers=8
