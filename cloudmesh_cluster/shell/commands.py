@@ -186,6 +186,13 @@ def inventory(arguments: Arguments, environment: Environment) -> int:
     return looking.inventory(arguments, environment)
 
 
+def events(arguments: Arguments, environment: Environment) -> int:
+    """Tell what Heat did for a cluster."""
+    from cloudmesh_cluster.shell import looking
+
+    return looking.events(arguments, environment)
+
+
 def products(arguments: Arguments, environment: Environment) -> int:
     """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
@@ -345,6 +352,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster ssh": ssh,
     "cluster tunnel": tunnel,
     "cluster inventory": inventory,
+    "cluster events": events,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

@@ -18,6 +18,7 @@ Usage:
   cm cluster ssh NAME [NODE] [--forward=FORWARD]... [--] [COMMAND...]
   cm cluster tunnel NAME [PORT]
   cm cluster inventory NAME [--format=FORMAT]
+  cm cluster events NAME [--follow] [--format=FORMAT]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
@@ -41,6 +42,7 @@ What they do:
   ssh        Log in to a node (default: the master), or run one command there.
   tunnel     Reach the product's web pages, or one port, from this machine.
   inventory  Print the nodes for Ansible, for ssh -F, for /etc/hosts, or as JSON.
+  events     Tell what Heat did for a cluster, or for one whose create failed.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -73,6 +75,7 @@ Options:
   --keep                      Keep what was made when it fails.
   --dry-run                   Print what Heat would get, secrets masked; stop.
   --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.
+  --follow                    Tell new events until the stack is settled.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.

@@ -1,8 +1,11 @@
-"""Looking at a cluster: inventories of real nodes."""
+"""Looking at a cluster: inventories of real nodes, what happened to it, also when it is gone."""
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -50,3 +53,76 @@ def test_an_inventory_of_a_cluster_that_is_not_there_names_those_that_are(look: 
 
     assert "there is no cluster lok" in told
     assert "did you mean look?" in told
+
+
+def test_events_tell_what_heat_did_in_its_order(look: Cm) -> None:
+    told = look.run("cluster", "events", "look", "--format=json").json
+
+    of_worker = [one["status"] for one in told if one["resource"] == "look-worker1"]
+    assert of_worker == ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+    assert told[0]["resource"] == "look"
+    assert told[0]["reason"] == "Stack CREATE started"
+
+
+def test_events_of_a_settled_stack_are_followed_to_their_end_at_once(look: Cm) -> None:
+    told = look.run("cluster", "events", "look", "--format=csv").stdout
+    assert look.run("cluster", "events", "look", "--format=csv", "--follow").stdout == told
+
+
+@pytest.fixture(scope="module")
+def failed(cloud: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Cm:
+    """A command whose cluster fell failed and is gone; its events were followed meanwhile."""
+    cm = Cm(tmp_path_factory.mktemp("failed"), cloud)
+    cm.write("fell", "worker", "echo '\033[31mred words'; exit 7\n")
+    with cm.start("cluster", "create", "fell", "--workers=1") as create:
+        first_event(cm, "fell")
+        with (
+            cm.start("cluster", "events", "fell", "--follow", "--format=json") as follower,
+            cm.start("cluster", "events", "fell", "--follow") as impatient,
+        ):
+            assert impatient.stdout is not None
+            assert "Stack CREATE started" in impatient.stdout.readline()
+            impatient.send_signal(signal.SIGINT)
+            assert impatient.wait(30) == 0
+            cm.file("followed.json", follower.communicate(timeout=300)[0])
+            assert follower.returncode == 0
+        _, said = create.communicate(timeout=300)
+    assert create.returncode == 1, said
+    return cm
+
+
+def first_event(cm: Cm, name: str) -> None:
+    """Return when Heat has begun."""
+    for _ in range(60):
+        with cm.start("cluster", "events", name) as asked:
+            asked.communicate()
+        if asked.returncode == 0:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{name} has no events")
+
+
+def test_a_create_is_followed_until_its_stack_is_settled(failed: Cm) -> None:
+    lines = (failed.home / "followed.json").read_text().splitlines()
+    told = [(one["resource"], one["status"]) for one in map(json.loads, lines)]
+
+    assert told[0] == ("fell", "CREATE_IN_PROGRESS")
+    assert ("fell-worker1", "CREATE_COMPLETE") in told
+    assert ("fell", "CREATE_COMPLETE") in told
+    assert len(set(told) - {("handle", "SIGNAL_COMPLETE")}) == len(
+        [one for one in told if one != ("handle", "SIGNAL_COMPLETE")]
+    )
+
+
+def test_events_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) -> None:
+    answer = failed.run("cluster", "events", "fell", "--format=json")
+
+    assert "there is no cluster fell" in answer.stderr
+    assert str(failed.record("fell")) in answer.stderr
+    assert ("fell-worker1", "CREATE_COMPLETE") in [
+        (one["resource"], one["status"]) for one in answer.json
+    ]
+
+
+def test_events_of_a_cluster_that_never_was_are_an_error(failed: Cm) -> None:
+    assert "there is no cluster never" in failed.run("cluster", "events", "never", status=1).stderr
