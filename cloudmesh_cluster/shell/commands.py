@@ -193,6 +193,13 @@ def events(arguments: Arguments, environment: Environment) -> int:
     return looking.events(arguments, environment)
 
 
+def logs(arguments: Arguments, environment: Environment) -> int:
+    """Print the nodes' logs or consoles."""
+    from cloudmesh_cluster.shell import looking
+
+    return looking.logs(arguments, environment)
+
+
 def products(arguments: Arguments, environment: Environment) -> int:
     """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
@@ -353,6 +360,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster tunnel": tunnel,
     "cluster inventory": inventory,
     "cluster events": events,
+    "cluster logs": logs,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -93,10 +93,15 @@ def access(name: str, environment: Environment) -> Access:
 
 def node(word: str, name: str, access: Access) -> Target:
     """The node that the word names, with or without the cluster's name in front."""
-    for one in access.targets:
-        if word in (one.name, one.name.removeprefix(f"{name}-")):
+    targets = {one.name: one for one in access.targets}
+    return targets[node_name(word, name, list(targets))]
+
+
+def node_name(word: str, name: str, names: Sequence[str]) -> str:
+    """The name that the word means, of these of the cluster's nodes."""
+    for one in names:
+        if word in (one, one.removeprefix(f"{name}-")):
             return one
-    names = [one.name for one in access.targets]
     short = [one.removeprefix(f"{name}-") for one in names]
     near = get_close_matches(word, [*short, *names], 1)
     hint = f"; did you mean {near[0]}?" if near else ""

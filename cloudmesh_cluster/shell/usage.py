@@ -19,6 +19,7 @@ Usage:
   cm cluster tunnel NAME [PORT]
   cm cluster inventory NAME [--format=FORMAT]
   cm cluster events NAME [--follow] [--format=FORMAT]
+  cm cluster logs NAME [NODE] [--console]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
@@ -43,6 +44,7 @@ What they do:
   tunnel     Reach the product's web pages, or one port, from this machine.
   inventory  Print the nodes for Ansible, for ssh -F, for /etc/hosts, or as JSON.
   events     Tell what Heat did for a cluster, or for one whose create failed.
+  logs       Print the logs of all nodes, or of one; also of a create that failed.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -76,6 +78,7 @@ Options:
   --dry-run                   Print what Heat would get, secrets masked; stop.
   --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.
   --follow                    Tell new events until the stack is settled.
+  --console                   The servers' consoles instead, as Nova has them.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.

@@ -126,3 +126,67 @@ def test_events_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) ->
 
 def test_events_of_a_cluster_that_never_was_are_an_error(failed: Cm) -> None:
     assert "there is no cluster never" in failed.run("cluster", "events", "never", status=1).stderr
+
+
+def test_logs_of_all_nodes_come_under_their_names(look: Cm) -> None:
+    said = look.run("cluster", "logs", "look").stdout
+
+    heads = [line for line in said.splitlines() if line.startswith("--- ")]
+    assert heads == ["--- look-master", "--- look-worker1", "--- look-worker2"]
+    assert said.count("==> /var/log/cm-cluster/bootstrap.log <==") == 3
+
+
+def test_logs_of_one_node_are_printable(look: Cm) -> None:
+    write = "printf 'a\\033[31mb\\n' | sudo tee /var/log/cm-cluster/own.log >/dev/null"
+    look.run("cluster", "ssh", "look", "worker1", "--", write)
+
+    said = look.run("cluster", "logs", "look", "worker1").stdout
+
+    assert "==> /var/log/cm-cluster/own.log <==\na\\x1b[31mb\n" in said
+    assert "look-worker2" not in said
+
+
+def test_a_node_that_says_too_much_is_bounded(look: Cm) -> None:
+    write = "for n in $(seq 20); do yes | head -c 65536 | sudo tee /var/log/cm-cluster/$n.log; done"
+    look.run("cluster", "ssh", "look", "worker2", "--", f"({write}) >/dev/null")
+
+    said = look.run("cluster", "logs", "look", "worker2").stdout
+
+    look.run("cluster", "ssh", "look", "worker2", "--", "sudo rm /var/log/cm-cluster/[0-9]*.log")
+    assert said.splitlines()[1].endswith(" characters before this")
+    assert 500_000 < len(said) < 530_000
+
+
+def test_a_node_that_is_not_reached_is_named_and_the_others_are_told(look: Cm) -> None:
+    stop = "sudo systemd-run --quiet --on-active=20 systemctl start ssh; sudo systemctl stop ssh"
+    look.run("cluster", "ssh", "look", "worker1", "--", stop)
+
+    answer = look.run("cluster", "logs", "look", status=1)
+
+    assert "look-worker1: connection refused" in answer.stderr
+    assert "--- look-worker2" in answer.stdout
+    assert "--- look-worker1" not in answer.stdout
+
+
+def test_consoles_are_novas(look: Cm) -> None:
+    said = look.run("cluster", "logs", "look", "--console", "worker2").stdout
+
+    assert said.startswith("--- look-worker2\n")
+    assert "cm-cluster" in said or "login:" in said or "systemd" in said
+
+
+def test_logs_of_a_node_that_is_not_there_name_those_that_are(look: Cm) -> None:
+    for words in (["worker7"], ["worker7", "--console"]):
+        told = look.run("cluster", "logs", "look", *words, status=1).stderr
+        assert "look-worker[1-2]" in told
+
+
+def test_logs_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) -> None:
+    answer = failed.run("cluster", "logs", "fell", "worker1")
+
+    assert "==> /var/log/cm-cluster/role.log <==\n\\x1b[31mred words\n" in answer.stdout
+    assert str(failed.record("fell")) in answer.stderr
+    assert "fell-master" not in answer.stdout
+    consoles = failed.run("cluster", "logs", "fell", "--console").stdout
+    assert "--- fell-master\n" in consoles
+    assert "--- fell-worker1\n" in consoles
