@@ -179,6 +179,13 @@ def tunnel(arguments: Arguments, environment: Environment) -> int:
     return login.tunnel(arguments, environment)
 
 
+def copy(arguments: Arguments, environment: Environment) -> int:
+    """Copy files to nodes, or from them."""
+    from cloudmesh_cluster.shell import copying
+
+    return copying.copy(arguments, environment)
+
+
 def inventory(arguments: Arguments, environment: Environment) -> int:
     """Print the nodes as another program reads them."""
     from cloudmesh_cluster.shell import looking
@@ -358,6 +365,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster show": show,
     "cluster ssh": ssh,
     "cluster tunnel": tunnel,
+    "cluster copy": copy,
     "cluster inventory": inventory,
     "cluster events": events,
     "cluster logs": logs,

@@ -158,14 +158,26 @@ def test_a_node_that_says_too_much_is_bounded(look: Cm) -> None:
 
 
 def test_a_node_that_is_not_reached_is_named_and_the_others_are_told(look: Cm) -> None:
-    stop = "sudo systemd-run --quiet --on-active=20 systemctl start ssh; sudo systemctl stop ssh"
-    look.run("cluster", "ssh", "look", "worker1", "--", stop)
+    later = "systemd-run --quiet --on-active=20 --timer-property=AccuracySec=1s systemctl start ssh"
+    look.run("cluster", "ssh", "look", "worker1", "--", f"sudo {later}; sudo systemctl stop ssh")
 
     answer = look.run("cluster", "logs", "look", status=1)
+    until_it_answers(look, "worker1")
 
     assert "look-worker1: connection refused" in answer.stderr
     assert "--- look-worker2" in answer.stdout
     assert "--- look-worker1" not in answer.stdout
+
+
+def until_it_answers(cm: Cm, node: str) -> None:
+    """Return when the node lets us in again."""
+    for _ in range(60):
+        with cm.start("cluster", "ssh", "look", node, "--", "true") as ssh:
+            ssh.communicate()
+        if ssh.returncode == 0:
+            return
+        time.sleep(1)
+    raise AssertionError(f"{node} does not answer")
 
 
 def test_consoles_are_novas(look: Cm) -> None:
@@ -190,3 +202,45 @@ def test_logs_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) -> N
     consoles = failed.run("cluster", "logs", "fell", "--console").stdout
     assert "--- fell-master\n" in consoles
     assert "--- fell-worker1\n" in consoles
+
+
+def test_files_go_to_a_role_and_come_back_by_node(look: Cm) -> None:
+    names = ["with blanks", "it's\ntwo lines"]
+    sent = [look.file(name, f"<{name}>") for name in names]
+    back = look.home / "back"
+
+    look.run("cluster", "copy", "look", *sent, "/home/debian", "--role=worker")
+    look.run("cluster", "copy", "look", *[f"/home/debian/{name}" for name in names], str(back),
+             "--from", "--role=worker")  # fmt: skip
+
+    came = {str(one.relative_to(back)): one.read_text() for one in back.rglob("*") if one.is_file()}
+    assert came == {
+        f"look-{node}/{name}": f"<{name}>" for node in ("worker1", "worker2") for name in names
+    }
+
+
+def test_a_node_that_does_not_take_a_file_is_named(look: Cm) -> None:
+    look.run("cluster", "ssh", "look", "worker1", "--", "mkdir -p taken/note")
+    note = look.file("note", "well")
+
+    answer = look.run("cluster", "copy", "look", note, "taken", status=3)
+
+    assert "look-worker1: " in answer.stderr
+    assert "there is a folder of that name" in answer.stderr
+    assert look.run("cluster", "ssh", "look", "worker2", "--", "cat taken").stdout == "well"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere", "/tmp"], "there is no such file"),
+        (["/etc", "/tmp"], "copy takes files"),
+        (["/etc/passwd", ""], "no name that can be sent"),
+        (["/etc/", "here", "--from"], "copy takes files"),
+        (["/a/x", "/b/x", "here", "--from"], "two files are called 'x'"),
+    ],
+)
+def test_what_cannot_be_copied_is_told_before_any_node_is_asked(
+    look: Cm, words: list[str], told: str
+) -> None:
+    assert told in look.run("cluster", "copy", "look", *words, status=2).stderr

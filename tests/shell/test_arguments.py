@@ -25,7 +25,7 @@ def problem(line: str) -> str:
 
 def test_the_verbs_are_those_of_the_help() -> None:
     of_cluster = (
-        "create write test list show ssh tunnel inventory events logs template products delete"
+        "create write test list show ssh tunnel copy inventory events logs template products delete"
     )
     of_cloud = "up down status env image build image list image delete"
     assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"
@@ -49,6 +49,7 @@ def test_the_whole_help_is_docopt_that_agrees(line: str) -> None:
     ours = {key: value for key, value in parsed(line).items() if key != "verb"}
     if "cluster delete" not in line:
         whole["NAME"] = (whole["NAME"] or [None])[0]
+    whole["FILE"] = (whole["FILE"] or [None])[0]
     whole["--format"] = whole["--format"] or "table"  # which of them is meant, parse says
     assert ours.items() <= whole.items()
 
@@ -177,6 +178,19 @@ def test_a_test_option_may_stand_before_the_name() -> None:
     assert (arguments["NAME"], arguments["--role"]) == ("demo", "master")
 
 
+@pytest.mark.parametrize(
+    ("words", "names", "target"),
+    [
+        ("a b", ["a"], "b"),
+        ("--from a b c --role=worker", ["a", "b"], "c"),
+        ("'a b' 'c d' ''", ["a b", "c d"], ""),
+    ],
+)
+def test_the_last_word_of_copy_is_the_target(words: str, names: list[str], target: str) -> None:
+    arguments = parsed(f"cluster copy demo {words}")
+    assert (arguments["NAME"], arguments["FILE"], arguments["TARGET"]) == ("demo", names, target)
+
+
 def test_a_dash_is_a_file() -> None:
     assert parsed("cluster write demo worker -")["FILE"] == "-"
 
@@ -232,6 +246,8 @@ def test_a_wrong_word_is_named_with_what_stands_near(line: str, told: str) -> No
         ("cluster delete", "delete: NAME is missing"),
         ("cluster ssh -- uptime", "ssh: NAME is missing"),
         ("cluster test -- uptime", "test: NAME is missing"),
+        ("cluster copy demo a", "copy: TARGET is missing"),
+        ("cluster copy", "copy: NAME and FILE and TARGET are missing"),
         ("cluster show a b", "show: one word too many: 'b'"),
         ("cluster create demo --workers", "create: --workers needs a value"),
         ("cloud image build", "image build: --product=PRODUCT is missing"),
