@@ -71,10 +71,16 @@ class Heat:
             told = self._client.resources.metadata(stack_id, handle)
         return {name: _data(one) for name, one in told.items() if isinstance(one, Mapping)}
 
-    def events(self, stack_id: str) -> tuple[Event, ...]:
-        """The events that Heat keeps, of all depths, the oldest first."""
+    def events(self, stack_id: str, *, after: str = "") -> tuple[Event, ...]:
+        """The events that Heat keeps, of all depths, the oldest first; only those after an id.
+
+        Heat tells whole seconds, so within one its own order counts.
+        """
         with translated(f"stack event list {stack_id}"):
-            found = [_event(one) for one in self._client.events.list(stack_id, nested_depth=2)]
+            told = self._client.events.list(
+                stack_id, nested_depth=2, sort_dir="asc", marker=after or None
+            )
+            found = [_event(one) for one in told]
         return tuple(sorted(found, key=lambda event: event.time))
 
     def delete(self, stack_id: str) -> None:

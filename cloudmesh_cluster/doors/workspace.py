@@ -92,6 +92,11 @@ class Workspace:
             self._write(str(folder / name), text.encode(errors="replace"))
         return self.folder / folder
 
+    def newest_record(self) -> Path | None:
+        """The folder of the newest record, if there is one."""
+        records = self.folder / "records"
+        return max(records.iterdir(), default=None) if records.is_dir() else None
+
     def forget(self) -> None:
         """Remove the secrets and what they reach; scripts and records stay."""
         for name in (*SECRETS, "cluster.yaml"):

@@ -9,6 +9,8 @@ from typing import Any
 
 from cloudmesh_cluster.model.cluster import MASTER
 
+SSH_PORT = 22
+
 
 @dataclass(frozen=True)
 class Target:
@@ -18,7 +20,7 @@ class Target:
     address: str
     login: str
     host_keys: tuple[str, ...]
-    port: int = 22
+    port: int = SSH_PORT
     role: str = ""
 
 
@@ -60,7 +62,7 @@ def known_hosts(access: Access) -> str:
 
 
 def ssh_config(access: Access, folder: Path) -> str:
-    """An ssh_config(5) by which plain ssh, scp and rsync reach every node by its name."""
+    """An ssh_config(5) by which plain ssh, scp and rsync reach every node, by name or address."""
     blocks = [_host(one, access) for one in access.targets]
     common = (
         "Host *\n"
@@ -77,11 +79,13 @@ def ssh_config(access: Access, folder: Path) -> str:
 def _host(target: Target, access: Access) -> str:
     alias = "master" if target.role == MASTER else target.name.rpartition("-")[2]
     lines = [
-        f"Host {target.name} {alias}",
+        f"Host {target.name} {alias} {target.address}",
         f"  HostName {target.address}",
         f"  HostKeyAlias {target.name}",
         f"  User {target.login}",
     ]
+    if target.port != SSH_PORT:
+        lines.append(f"  Port {target.port}")
     if access.through_master and target.role != MASTER:
         lines.append(f"  ProxyJump {access.master.name}")
     return "\n".join(lines) + "\n"

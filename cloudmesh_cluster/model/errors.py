@@ -43,6 +43,10 @@ class NoCloud(NotFound):
     """No cloud is configured, and the embedded one was never started."""
 
 
+class NoCluster(NotFound):
+    """No cluster has that name; it may be gone."""
+
+
 class CloudError(ClusterError):
     """A service of the cloud refused, failed or did not answer."""
 

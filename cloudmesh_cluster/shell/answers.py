@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import Node, Result, Stack
+from cloudmesh_cluster.model.cluster import Event, Node, Result, Stack
 from cloudmesh_cluster.model.names import Group, cause, printable
 from cloudmesh_cluster.shell import output
 from cloudmesh_cluster.shell.output import Answer
@@ -28,6 +28,7 @@ IMAGE = ("name", "status", "product", "base", "size_mb", "packages", "created")
 VERDICT = ("node", "check", "passed", "seen")
 PAGE = ("what", "port", "open")
 VARIABLE = ("name", "type", "default", "help")
+EVENT = ("time", "resource", "status", "reason")
 GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
@@ -188,6 +189,11 @@ def verdict(one: Verdict) -> Row:
         "passed": one.passed,
         "seen": one.seen,
     }
+
+
+def event(one: Event) -> Row:
+    """An event of a stack, in Heat's words."""
+    return {column: getattr(one, column) for column in EVENT}
 
 
 def group(one: Group) -> Row:

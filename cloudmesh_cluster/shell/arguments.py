@@ -4,7 +4,8 @@
 
 - ``"verb"``: such as ``"cluster create"``, ``"cloud up"`` or ``"cloud image build"``;
 - the verb's positionals by name, ``"NAME"``, ``"ROLE"``, ``"FILE"``, ``"NODE"``: a str, or None
-  where an optional one was left out. ``"NAME"`` of ``cluster delete`` and ``"COMMAND"`` are lists;
+  where an optional one was left out. ``"NAME"`` of ``cluster delete``, ``"FILE"`` of
+  ``cluster copy`` and ``"COMMAND"`` are lists;
 - the verb's options by their long name, ``"--workers"``: a str or None, a bool for those without
   a value, a list for ``"--expect"`` and ``"--set"``.
 
@@ -20,7 +21,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from cloudmesh_cluster.model.errors import UsageError
-from cloudmesh_cluster.shell.output import known_format
+from cloudmesh_cluster.shell.output import FORMATS, known_format
 from cloudmesh_cluster.shell.usage import USAGE
 
 PROGRAM = "cm"
@@ -30,6 +31,10 @@ HELP = ("help", "--help", "-h")
 PLACES = {"cluster test": 1, "cluster ssh": 2}
 # Options that people know by a letter of ssh's.
 LETTERS = {"cluster ssh": {"-L": "--forward"}}
+# docopt gives every word to what repeats, and has none left for what follows.
+LAST = "FILE... TARGET"
+# What --format may be where that is not a form of tables; the first is what is meant without it.
+OWN_FORMATS = {"cluster inventory": ("ansible", "ssh", "hosts", "json")}
 
 
 class Verb(NamedTuple):
@@ -150,15 +155,20 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     import docopt  # here, because a mistake above needs none of it
 
     try:
-        found = docopt.docopt(verb.help, [*verb.name.split(), *own], help=False)
+        grammar = verb.help.replace(LAST, "FILE...")
+        found = docopt.docopt(grammar, [*verb.name.split(), *own], help=False)
     except docopt.DocoptExit as error:
         raise UsageError(f"{verb.word}: these words do not fit", verb.one_line) from error
     skipped = (*verb.name.split(), "--")
     arguments = {key: value for key, value in found.items() if key not in skipped}
+    if LAST in verb.usage:
+        *arguments["FILE"], arguments["TARGET"] = arguments["FILE"]
     if "COMMAND" in arguments:
         arguments["COMMAND"] = command
     if "--format" in arguments:
-        known_format(arguments["--format"])
+        formats = OWN_FORMATS.get(verb.name, FORMATS)
+        given = formats[0] if arguments["--format"] is None else arguments["--format"]
+        arguments["--format"] = known_format(given, formats)
     return {"verb": verb.name, **arguments}
 
 

@@ -179,6 +179,34 @@ def tunnel(arguments: Arguments, environment: Environment) -> int:
     return login.tunnel(arguments, environment)
 
 
+def copy(arguments: Arguments, environment: Environment) -> int:
+    """Copy files to nodes, or from them."""
+    from cloudmesh_cluster.shell import copying
+
+    return copying.copy(arguments, environment)
+
+
+def inventory(arguments: Arguments, environment: Environment) -> int:
+    """Print the nodes as another program reads them."""
+    from cloudmesh_cluster.shell import looking
+
+    return looking.inventory(arguments, environment)
+
+
+def events(arguments: Arguments, environment: Environment) -> int:
+    """Tell what Heat did for a cluster."""
+    from cloudmesh_cluster.shell import looking
+
+    return looking.events(arguments, environment)
+
+
+def logs(arguments: Arguments, environment: Environment) -> int:
+    """Print the nodes' logs or consoles."""
+    from cloudmesh_cluster.shell import looking
+
+    return looking.logs(arguments, environment)
+
+
 def products(arguments: Arguments, environment: Environment) -> int:
     """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
@@ -337,6 +365,10 @@ COMMANDS: Mapping[str, Command] = {
     "cluster show": show,
     "cluster ssh": ssh,
     "cluster tunnel": tunnel,
+    "cluster copy": copy,
+    "cluster inventory": inventory,
+    "cluster events": events,
+    "cluster logs": logs,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

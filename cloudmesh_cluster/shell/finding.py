@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Node, Stack
-from cloudmesh_cluster.model.errors import ClusterError, NotFound, StackNotFound
+from cloudmesh_cluster.model.errors import ClusterError, NoCluster, NotFound, StackNotFound
 from cloudmesh_cluster.model.names import folded
 from cloudmesh_cluster.model.spec import checked_name
 from cloudmesh_cluster.render import TAG
@@ -35,18 +35,12 @@ class Cluster:
 
 
 def cluster(name: str, environment: Environment) -> Cluster:
-    """The cluster of that name; NotFound lists those that there are.
+    """The cluster of that name; NoCluster lists those that there are.
 
     What the workspace does not know of its nodes' host keys, Heat's signals tell.
     """
-    workspace = environment.workspace(checked_name(name))
-    cloud = environment.cloud(workspace.order().get("cloud"))
-    try:
-        stack = cloud.heat.stack(name)
-    except StackNotFound as error:
-        raise _unknown(name, cloud) from error
-    if not of_stack.is_ours(stack):
-        raise ClusterError(f"stack {name} was not made by cm cluster")
+    cloud, stack = of_cloud(name, environment)
+    workspace = environment.workspace(name)
     resources = cloud.heat.resources(stack.id)
     nodes = of_stack.nodes(stack, resources)
     access = workspace.access()
@@ -57,6 +51,19 @@ def cluster(name: str, environment: Environment) -> Cluster:
             workspace.save_access(access)
     servers = {one.id: one.status for one in cloud.compute.servers([n.server_id for n in nodes])}
     return Cluster(name, cloud, stack, _with_status(nodes, servers), access)
+
+
+def of_cloud(name: str, environment: Environment) -> tuple[Cloud, Stack]:
+    """The cloud of a cluster, and its stack there; NoCluster lists those that there are."""
+    workspace = environment.workspace(checked_name(name))
+    cloud = environment.cloud(workspace.order().get("cloud"))
+    try:
+        stack = cloud.heat.stack(name)
+    except StackNotFound as error:
+        raise _unknown(name, cloud) from error
+    if not of_stack.is_ours(stack):
+        raise ClusterError(f"stack {name} was not made by cm cluster")
+    return cloud, stack
 
 
 def product(name: str, environment: Environment) -> str:
@@ -86,10 +93,15 @@ def access(name: str, environment: Environment) -> Access:
 
 def node(word: str, name: str, access: Access) -> Target:
     """The node that the word names, with or without the cluster's name in front."""
-    for one in access.targets:
-        if word in (one.name, one.name.removeprefix(f"{name}-")):
+    targets = {one.name: one for one in access.targets}
+    return targets[node_name(word, name, list(targets))]
+
+
+def node_name(word: str, name: str, names: Sequence[str]) -> str:
+    """The name that the word means, of these of the cluster's nodes."""
+    for one in names:
+        if word in (one, one.removeprefix(f"{name}-")):
             return one
-    names = [one.name for one in access.targets]
     short = [one.removeprefix(f"{name}-") for one in names]
     near = get_close_matches(word, [*short, *names], 1)
     hint = f"; did you mean {near[0]}?" if near else ""
@@ -99,12 +111,12 @@ def node(word: str, name: str, access: Access) -> Target:
     )
 
 
-def _unknown(name: str, cloud: Cloud) -> NotFound:
+def _unknown(name: str, cloud: Cloud) -> NoCluster:
     names = sorted(one.name for one in cloud.heat.stacks(tags=TAG))
     near = get_close_matches(name, names, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     there = f"There are: {', '.join(names)}." if names else "There is none yet."
-    return NotFound(f"there is no cluster {name} on cloud {cloud.name}{hint}", there)
+    return NoCluster(f"there is no cluster {name} on cloud {cloud.name}{hint}", there)
 
 
 def _with_status(nodes: tuple[Node, ...], status: dict[str, str]) -> tuple[Node, ...]:

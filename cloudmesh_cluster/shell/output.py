@@ -38,16 +38,41 @@ def answer(rows: Sequence[Mapping[str, object]], columns: Sequence[str], format:
     return Answer(text(rows, columns, format), tuple(chosen), tables)
 
 
+def stream(
+    rows: Sequence[Mapping[str, object]], columns: Sequence[str], format: str, *, first: bool
+) -> str:
+    """The next rows of an answer that grows: lines of text, JSON lines, a YAML list or CSV."""
+    if format == "json":
+        return "\n".join(json_line(row) for row in _chosen(rows, columns))
+    if format == "table":
+        return _aligned(table(rows, columns).cells)
+    whole = text(rows, columns, format)
+    return whole if first or format == "yaml" else whole.partition("\n")[2]
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (map(str.ljust, row, widths) for row in cells)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def json_line(row: Mapping[str, object]) -> str:
+    """One object on one line."""
+    import json
+
+    return json.dumps(row, default=str)
+
+
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> Table:
     """The rows with these columns as cells of text."""
     cells = (tuple(_cell(value) for value in row.values()) for row in _chosen(rows, columns))
     return Table(tuple(printable(column) for column in columns), tuple(cells))
 
 
-def known_format(format: str) -> str:
+def known_format(format: str, formats: Sequence[str] = FORMATS) -> str:
     """The format itself; UsageError lists those that there are."""
-    if format not in FORMATS:
-        raise UsageError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+    if format not in formats:
+        raise UsageError(f"no format {format!r}; there are {', '.join(formats)}")
     return format
 
 

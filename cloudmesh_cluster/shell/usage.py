@@ -17,6 +17,10 @@ Usage:
   cm cluster show NAME [--format=FORMAT]
   cm cluster ssh NAME [NODE] [--forward=FORWARD]... [--] [COMMAND...]
   cm cluster tunnel NAME [PORT]
+  cm cluster copy NAME FILE... TARGET [--role=ROLE] [--from]
+  cm cluster inventory NAME [--format=FORMAT]
+  cm cluster events NAME [--follow] [--format=FORMAT]
+  cm cluster logs NAME [NODE] [--console]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
@@ -39,6 +43,10 @@ What they do:
   show       Tell one cluster: its nodes, addresses and status.
   ssh        Log in to a node (default: the master), or run one command there.
   tunnel     Reach the product's web pages, or one port, from this machine.
+  copy       Copy files to the nodes of a role, or from them to TARGET/NODE/.
+  inventory  Print the nodes for Ansible, for ssh -F, for /etc/hosts, or as JSON.
+  events     Tell what Heat did for a cluster, or for one whose create failed.
+  logs       Print the logs of all nodes, or of one; also of a create that failed.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -71,11 +79,15 @@ Options:
   --keep                      Keep what was made when it fails.
   --dry-run                   Print what Heat would get, secrets masked; stop.
   --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.
+  --follow                    Tell new events until the stack is settled.
+  --console                   The servers' consoles instead, as Nova has them.
+  --from                      Copy from the nodes to this machine.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.
   --purge                     Remove this machine's cloud with all it holds.
-  --format=FORMAT             table, json, yaml or csv [default: table].
+  --format=FORMAT             table, json, yaml or csv (default: table);
+                              inventory: ansible (default), ssh, hosts or json.
 
 Examples:
   cm cluster create demo --product=slurm --workers=8

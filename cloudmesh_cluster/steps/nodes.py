@@ -36,12 +36,13 @@ def nodes(stack: Stack, resources: Iterable[Resource] = ()) -> tuple[Node, ...]:
         )
         for address, name, alias in lines
     ]
-    return tuple(sorted(found, key=lambda node: (node.role != MASTER, _number(node.name))))
+    return tuple(sorted(found, key=lambda node: place(node.name)))
 
 
-def _number(name: str) -> int:
+def place(name: str) -> tuple[bool, int]:
+    """Where a node stands among the others of its cluster: the master first."""
     digits = name.rpartition(WORKER)[2]
-    return int(digits) if digits.isdigit() else 0
+    return not name.endswith(f"-{MASTER}"), int(digits) if digits.isdigit() else 0
 
 
 def server_ids(resources: Iterable[Resource]) -> dict[str, str]:

@@ -87,6 +87,25 @@ def test_a_catalog_without_heat_says_so(requests_mock: requests_mock.Mocker) -> 
         heat(requests_mock, with_heat=False).create(REQUEST)
 
 
+def test_events_of_one_second_stay_in_the_order_that_heat_has(
+    requests_mock: requests_mock.Mocker,
+) -> None:
+    def told(id: str, time: str, status: str) -> dict[str, str]:
+        return {"id": id, "event_time": time, "resource_name": "demo", "resource_status": status}
+
+    noon, later = "2026-11-22T12:00:00Z", "2026-11-22T12:00:01Z"
+    door = heat(requests_mock)
+    asked = requests_mock.get(
+        f"{HEAT}/stacks/abc/events",
+        headers=JSON,
+        json={"events": [told("z", later, "CREATE_FAILED"), told("b", noon, "CREATE_IN_PROGRESS"),
+                         told("a", noon, "CREATE_COMPLETE")]},
+    )  # fmt: skip
+
+    assert [one.id for one in door.events("abc", after="q")] == ["b", "a", "z"]
+    assert asked.last_request.qs == {"marker": ["q"], "nested_depth": ["2"], "sort_dir": ["asc"]}
+
+
 @pytest.mark.parametrize("ask", [Heat.stack, Heat.status, Heat.resources, Heat.events])
 def test_a_stack_that_is_gone_is_not_found(
     requests_mock: requests_mock.Mocker, ask: Callable[[Heat, str], object]

@@ -24,7 +24,9 @@ def problem(line: str) -> str:
 
 
 def test_the_verbs_are_those_of_the_help() -> None:
-    of_cluster = "create write test list show ssh tunnel template products delete"
+    of_cluster = (
+        "create write test list show ssh tunnel copy inventory events logs template products delete"
+    )
     of_cloud = "up down status env image build image list image delete"
     assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"
 
@@ -47,6 +49,8 @@ def test_the_whole_help_is_docopt_that_agrees(line: str) -> None:
     ours = {key: value for key, value in parsed(line).items() if key != "verb"}
     if "cluster delete" not in line:
         whole["NAME"] = (whole["NAME"] or [None])[0]
+    whole["FILE"] = (whole["FILE"] or [None])[0]
+    whole["--format"] = whole["--format"] or "table"  # which of them is meant, parse says
     assert ours.items() <= whole.items()
 
 
@@ -99,6 +103,19 @@ def test_create_has_its_options_under_their_names_and_nothing_else() -> None:
         "--dry-run": False,
         "--format": "table",
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "format"),
+    [
+        ("list", "table"),
+        ("list --format=csv", "csv"),
+        ("inventory demo", "ansible"),
+        ("inventory demo --format=ssh", "ssh"),
+    ],
+)
+def test_a_format_left_open_is_the_first_of_those_that_the_verb_has(line: str, format: str) -> None:
+    assert parsed(f"cluster {line}")["--format"] == format
 
 
 def test_delete_has_a_list_of_names_and_the_others_one() -> None:
@@ -161,6 +178,19 @@ def test_a_test_option_may_stand_before_the_name() -> None:
     assert (arguments["NAME"], arguments["--role"]) == ("demo", "master")
 
 
+@pytest.mark.parametrize(
+    ("words", "names", "target"),
+    [
+        ("a b", ["a"], "b"),
+        ("--from a b c --role=worker", ["a", "b"], "c"),
+        ("'a b' 'c d' ''", ["a b", "c d"], ""),
+    ],
+)
+def test_the_last_word_of_copy_is_the_target(words: str, names: list[str], target: str) -> None:
+    arguments = parsed(f"cluster copy demo {words}")
+    assert (arguments["NAME"], arguments["FILE"], arguments["TARGET"]) == ("demo", names, target)
+
+
 def test_a_dash_is_a_file() -> None:
     assert parsed("cluster write demo worker -")["FILE"] == "-"
 
@@ -195,6 +225,12 @@ def test_a_dash_is_a_file() -> None:
         ("cluster create demo --keep=yes", "create: --keep takes no value"),
         ("cluster list --cloud=a --cloud=b", "list: --cloud is given twice"),
         ("cluster list --format=xml", "no format 'xml'; there are table, json, yaml, csv"),
+        ("cluster list --format=", "no format ''; there are table, json, yaml, csv"),
+        ("cluster list --format=hosts", "no format 'hosts'; there are table, json, yaml, csv"),
+        (
+            "cluster inventory demo --format=table",
+            "no format 'table'; there are ansible, ssh, hosts, json",
+        ),
     ],
 )
 def test_a_wrong_word_is_named_with_what_stands_near(line: str, told: str) -> None:
@@ -210,6 +246,8 @@ def test_a_wrong_word_is_named_with_what_stands_near(line: str, told: str) -> No
         ("cluster delete", "delete: NAME is missing"),
         ("cluster ssh -- uptime", "ssh: NAME is missing"),
         ("cluster test -- uptime", "test: NAME is missing"),
+        ("cluster copy demo a", "copy: TARGET is missing"),
+        ("cluster copy", "copy: NAME and FILE and TARGET are missing"),
         ("cluster show a b", "show: one word too many: 'b'"),
         ("cluster create demo --workers", "create: --workers needs a value"),
         ("cloud image build", "image build: --product=PRODUCT is missing"),

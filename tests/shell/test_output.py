@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cloudmesh_cluster.model.errors import UsageError
-from cloudmesh_cluster.shell.output import record, text
+from cloudmesh_cluster.shell.output import record, stream, text
 
 
 class Colour(str, Enum):
@@ -86,3 +86,27 @@ def test_a_record_as_table_has_a_row_for_each_property() -> None:
 def test_an_unknown_format_lists_the_four(answer) -> None:
     with pytest.raises(UsageError, match="'xml'; there are table, json, yaml, csv"):
         answer("xml")
+
+
+GROWING = [
+    ([{"a": "x", "b": 1}], True),
+    ([{"a": "longer", "b": 2}, {"a": "esc\x1b", "b": None}], False),
+]
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"),
+    [
+        ("table", ["x  1", "longer   2\nesc\\x1b"]),
+        ("json", ['{"a": "x", "b": 1}',
+                  '{"a": "longer", "b": 2}\n{"a": "esc\\u001b", "b": null}']),
+        ("csv", ["a,b\nx,1", "longer,2\nesc\\x1b,"]),
+    ],
+)  # fmt: skip
+def test_an_answer_that_grows_goes_on_where_it_was(format: str, expected: list[str]) -> None:
+    assert [stream(rows, "ab", format, first=first) for rows, first in GROWING] == expected
+
+
+def test_the_parts_of_a_growing_yaml_are_one_list() -> None:
+    parts = [stream(rows, "ab", "yaml", first=first) + "\n" for rows, first in GROWING]
+    assert yaml.safe_load("".join(parts)) == [row for rows, _ in GROWING for row in rows]

@@ -75,7 +75,7 @@ class Heat:
     def resources(self, stack_id: str) -> tuple[Resource, ...]:
         return self.counts()
 
-    def events(self, stack_id: str) -> tuple[Event, ...]:
+    def events(self, stack_id: str, *, after: str = "") -> tuple[Event, ...]:
         return ()
 
     def delete(self, stack_id: str) -> None:
