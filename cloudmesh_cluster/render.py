@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import jinja2
 import yaml
 
 from cloudmesh_cluster.model.cluster import ROLES, StackRequest
+from cloudmesh_cluster.model.demand import hosts
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.plan import Plan
 from cloudmesh_cluster.products import TEMPLATES
@@ -26,7 +28,8 @@ from cloudmesh_cluster.products import TEMPLATES
 USER_DATA = ("signal.sh", "wire.sh", "bootstrap.sh")
 USER_DATA_BYTES = 49_151
 FILLED_IN_BYTES = 6_000
-HOST_LINE_BYTES = 60
+SIGNAL_BYTES = 600  # the signal's command with its URL and a Fernet token: 495 were seen
+FILLED_IN = ("public_key", "private_key", "ca_public_key", "ca_private_key", "user_key")
 SECRETS = ("private_key", "ca_private_key")
 TAG = "cm-cluster"
 
@@ -68,6 +71,17 @@ class Ingredients:
     extra_tags: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of what is sent; user_data is before base64, the last worker's without its hosts."""
+
+    template: int  # the largest
+    request: int
+    master_user_data: int
+    worker_user_data: int
+    bare_user_data: int  # the same without its scripts, which the client may carry instead
+
+
 def stack_request(plan: Plan, ingredients: Ingredients) -> StackRequest:
     """The stack that makes the planned cluster."""
     files = {
@@ -93,6 +107,25 @@ def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, b
     return {
         role: scripts[role].packed() for role in ROLES if not _fits(plan, _encoded(scripts[role]))
     }
+
+
+def sizes(request: StackRequest) -> Sizes:
+    """How large the parts of a request are that a cloud limits, in bytes."""
+    templates = [
+        request.template,
+        *(text for name, text in request.files.items() if name.endswith(".yaml")),
+    ]
+    common = ("user_data/signal.sh", "user_data/bootstrap.sh")
+    filled = SIGNAL_BYTES + sum(len(str(request.parameters[name])) for name in FILLED_IN)
+    fixed = filled + sum(len(request.files[name]) for name in common)
+    bare = fixed + len(request.files["user_data/wire.sh"])
+    return Sizes(
+        template=max(len(text.encode()) for text in templates),
+        request=len(json.dumps(vars(request))),
+        master_user_data=fixed + len(request.files["scripts/master.tar.gz.b64"]),
+        worker_user_data=bare + len(request.files["scripts/worker.tar.gz.b64"]),
+        bare_user_data=bare,
+    )
 
 
 def standalone(request: StackRequest) -> str:
@@ -159,7 +192,7 @@ def _encoded(scripts: Scripts) -> str:
 
 def _fits(plan: Plan, payload: str) -> bool:
     fixed = sum(len(_user_data(name)) for name in USER_DATA) + FILLED_IN_BYTES
-    return fixed + len(plan.nodes) * HOST_LINE_BYTES + len(payload) <= USER_DATA_BYTES
+    return fixed + hosts(plan) + len(payload) <= USER_DATA_BYTES
 
 
 def _user_data(name: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cloudmesh_cluster import render
+from cloudmesh_cluster.model import demand
 from cloudmesh_cluster.model.cluster import StackRequest
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.plan import Plan, planned
@@ -73,6 +74,32 @@ def test_every_reference_of_a_template_leads_somewhere(shape: str) -> None:
         for function, name in references(template):
             known = parameters if function == "get_param" else resources
             assert name in (known if function != "get_file" else sent.files), (function, name)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_resources_that_heat_counts_are_those_that_were_foretold(shape: str) -> None:
+    sent = request(SHAPES[shape])
+    templates = [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]
+    counted = sum(len(yaml.safe_load(text)["resources"]) for text in templates)
+
+    assert demand.resources(SHAPES[shape]) == counted
+
+
+def test_the_most_workers_of_one_cluster_are_within_heat_s_sizes() -> None:
+    scripts = {role: render.Scripts(role=os.urandom(30_000)) for role in ("master", "worker")}
+    sizes = render.sizes(request(plan(850, own_network=True, floating=True), scripts))
+
+    assert sizes.template < demand.FIXED[demand.TEMPLATE].limit
+    assert sizes.request < demand.FIXED[demand.REQUEST].limit
+
+
+def test_a_script_that_travels_in_user_data_counts_there() -> None:
+    bare = render.sizes(request(plan(2)))
+    scripts = {**NO_SCRIPTS, "worker": render.Scripts(role=os.urandom(9_000))}
+    more = render.sizes(request(plan(2), scripts))
+
+    assert more.worker_user_data - bare.worker_user_data > 12_000
+    assert more.master_user_data == bare.master_user_data
 
 
 def references(value: Any) -> list[tuple[str, str]]:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.config.cloud_region import CloudRegion
 from openstack.connection import Connection
-from openstack.exceptions import NotFoundException, SDKException
+from openstack.exceptions import HttpException, NotFoundException, SDKException
 
+from cloudmesh_cluster.model import demand
+from cloudmesh_cluster.model.demand import Quota
 from cloudmesh_cluster.model.errors import CloudError
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
 
 # Kernels and ramdisks are listed as images, but no server starts from one.
 PARTS_OF_IMAGES = ("aki", "ari")
+# How a service says that it does not know, or not tell, its quotas.
+UNTOLD = (400, 403, 404, 405, 501)
+NEUTRON_QUOTAS = {
+    demand.PORTS: "ports",
+    demand.GROUPS: "security_groups",
+    demand.RULES: "security_group_rules",
+    demand.FLOATING: "floating_ips",
+    demand.NETWORKS: "networks",
+    demand.SUBNETS: "subnets",
+    demand.ROUTERS: "routers",
+}
 
 
 class Compute:
@@ -58,6 +72,10 @@ class Compute:
 
     def external_network_of(self, network_id: str) -> str | None:
         """The id of the external network behind a network's router; None without one."""
+        return next(iter(self.external_networks_of(network_id)), None)
+
+    def external_networks_of(self, network_id: str) -> tuple[str, ...]:
+        """The ids of the external networks behind the routers that we see of a network."""
         with translated("router show"):
             ports = self._cloud.network.ports(network_id=network_id)
             routers = {
@@ -66,11 +84,44 @@ class Compute:
                 if (port.device_owner or "").startswith("network:router_interface")
                 or port.device_owner == "network:ha_router_replicated_interface"
             }
-            for router in routers:
-                gateway = self._cloud.network.get_router(router).external_gateway_info
-                if gateway:
-                    return str(gateway["network_id"])
-        return None
+            gateways = [
+                self._cloud.network.get_router(router).external_gateway_info for router in routers
+            ]
+        return tuple(str(gateway["network_id"]) for gateway in gateways if gateway)
+
+    def quotas(self) -> dict[str, Quota]:
+        """The project's quotas with what is used; those that the cloud does not tell are absent.
+
+        Nova and Neutron are asked at the same time.
+        """
+        asked = (self._nova_quotas, self._neutron_quotas)
+        with translated("quota show"), ThreadPoolExecutor(len(asked)) as pool:
+            answers = [pool.submit(_told, one) for one in asked]
+            return {what: quota for one in answers for what, quota in one.result().items()}
+
+    def _nova_quotas(self) -> dict[str, Quota]:
+        told = self._cloud.compute.get_limits().absolute
+        pairs = {
+            demand.SERVERS: (told.instances, told.instances_used),
+            demand.CORES: (told.total_cores, told.total_cores_used),
+            demand.MEMORY: (told.total_ram, told.total_ram_used),
+            demand.KEYPAIRS: (told.keypairs, len(list(self._cloud.compute.keypairs()))),
+        }
+        return {
+            what: Quota(limit, used)
+            for what, (limit, used) in pairs.items()
+            if limit is not None and used is not None
+        }
+
+    def _neutron_quotas(self) -> dict[str, Quota]:
+        project = str(self._cloud.current_project_id)
+        told = self._cloud.network.get_quota(project, details=True)
+        found = {what: getattr(told, name, None) for what, name in NEUTRON_QUOTAS.items()}
+        return {
+            what: Quota(one["limit"], one["used"] + int(one.get("reserved") or 0))
+            for what, one in found.items()
+            if isinstance(one, Mapping)
+        }
 
     def servers(self, ids: Collection[str]) -> tuple[Server, ...]:
         """Those of the project's servers that have these ids, asked for in one list."""
@@ -120,6 +171,16 @@ def translated(what: str) -> Iterator[None]:
         yield
     except (SDKException, ClientException) as error:
         raise CloudError(f"{what}: {_words(error)}") from error
+
+
+def _told(ask: Callable[[], dict[str, Quota]]) -> dict[str, Quota]:
+    """The quotas; none where the service, or its policy, does not tell them."""
+    try:
+        return ask()
+    except HttpException as error:
+        if error.status_code in UNTOLD:
+            return {}
+        raise
 
 
 def _offered(things: Iterable[Any]) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -35,6 +36,17 @@ class Network:
     name: str
     external: bool
     shared: bool
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a cluster is made with: the image, a flavor for each role, an existing network."""
+
+    image: Image
+    flavors: Mapping[str, Flavor]
+    network: Network | None = None
+    external_network: str | None = None  # by id
+    route_asked: bool = False  # the user named both networks, so nobody looked for a router
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import Event, Node, Result, Stack
+from cloudmesh_cluster.model.cluster import MASTER, WORKER, Event, Node, Result, Stack
+from cloudmesh_cluster.model.demand import Needs
+from cloudmesh_cluster.model.demand import Row as NeedsRow
 from cloudmesh_cluster.model.names import Group, cause, printable
+from cloudmesh_cluster.model.offer import Flavor
 from cloudmesh_cluster.shell import output
 from cloudmesh_cluster.shell.output import Answer
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from cloudmesh_cluster.products import Page, Product
     from cloudmesh_cluster.shell.finding import Cluster
     from cloudmesh_cluster.steps.create import Created
+    from cloudmesh_cluster.steps.preflight import Forecast
 
 Row = dict[str, object]
 
@@ -29,6 +33,8 @@ VERDICT = ("node", "check", "passed", "seen")
 PAGE = ("what", "port", "open")
 VARIABLE = ("name", "type", "default", "help")
 EVENT = ("time", "resource", "status", "reason")
+NEED = ("what", "needed", "limit", "used", "left", "state")
+PROBLEM = ("what", "problem", "next_step")
 GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
@@ -44,6 +50,67 @@ def created(name: str, cloud: str, product: str, made: Created) -> Row:
         "nodes": [node(one, made.verdicts) for one in made.nodes],
         "verdicts": [verdict(one) for one in made.verdicts],
     }
+
+
+def planned(cloud: str, needs: Needs, found: Forecast) -> Row:
+    """A cluster that create could make, or could not."""
+    plan, chosen = needs.plan, needs.chosen
+    return {
+        "name": plan.cluster,
+        "cloud": cloud,
+        "product": plan.product,
+        "image": chosen.image.name,
+        "workers": len(plan.workers),
+        "worker_flavor": _size(chosen.flavors[WORKER]),
+        "master_flavor": _size(chosen.flavors[MASTER]),
+        "network": chosen.network.name if chosen.network else "made by the stack",
+        "floating_ip": plan.floating,
+        "fits": not found.problems,
+        "most_workers": found.most.workers,
+        "then_short": list(found.most.short),
+        "needs": [need(row) for row in found.rows],
+        "problems": [vars(one) for one in found.problems],
+    }
+
+
+def _size(flavor: Flavor) -> str:
+    cores = f"{flavor.vcpus} core" + ("s" if flavor.vcpus != 1 else "")
+    return f"{flavor.name} ({cores}, {flavor.ram_mb} MiB)"
+
+
+def need(row: NeedsRow) -> Row:
+    """How much is needed of a thing, and what there is of it."""
+    quota = row.quota
+    return {
+        "what": row.what,
+        "needed": row.needed,
+        "limit": quota.limit if quota else None,
+        "used": quota.used if quota else None,
+        "left": quota.left if quota else None,
+        "state": row.state,
+    }
+
+
+def forecast(answer: Row, found: Forecast, format: str) -> Answer:
+    """The answer of plan: a page with what is needed and what is wrong; CSV has the needs."""
+    needs: Any = answer["needs"]
+    problems: Any = answer["problems"]
+    if format in ("json", "yaml"):
+        return Answer(output.record(answer, format), tuple(needs))
+    if format == "csv":
+        return output.answer(needs, NEED, format)
+    facts = {key: value for key, value in answer.items() if isinstance(value, str | int)}
+    tables = _tables(
+        needs,
+        (output.properties(facts), output.PROPERTIES),
+        (needs, NEED),
+    )
+    shortages = [(problems, PROBLEM)] if problems else []
+    return Answer(
+        "\n".join([tables.text, *found.told, found.answer]),
+        tables.rows,
+        (*tables.tables, *(output.table(*one) for one in shortages)),
+    )
 
 
 def shown(cluster: Cluster, pages: Sequence[Page]) -> Row:

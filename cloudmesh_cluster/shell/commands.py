@@ -66,6 +66,31 @@ def create(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
+def plan(arguments: Arguments, environment: Environment) -> int:
+    """Tell what create would take of the cloud, and all that stands against it."""
+    from cloudmesh_cluster.shell import ordering
+    from cloudmesh_cluster.steps import preflight
+
+    wanted = ordering.asked(arguments, environment)
+    cloud = environment.cloud(wanted.spec.cloud)
+    needs = ordering.order(wanted, cloud, environment).needs
+    assert needs is not None  # for the cloud was asked
+    found = preflight.forecast(needs, cloud.compute, taken=_taken(wanted.name, cloud))
+    answer = answers.planned(cloud.name, needs, found)
+    environment.answer(answers.forecast(answer, found, arguments["--format"]))
+    return ExitStatus.FAILED if found.problems else ExitStatus.DONE
+
+
+def _taken(name: str, cloud: Cloud) -> ClusterError | None:
+    from cloudmesh_cluster.model.errors import NameTaken
+
+    try:
+        _refuse_taken(name, cloud)
+    except NameTaken as error:
+        return error
+    return None
+
+
 def _refuse_taken(name: str, cloud: Cloud) -> None:
     from cloudmesh_cluster.model.errors import NameTaken, StackNotFound
     from cloudmesh_cluster.steps.nodes import is_ours
@@ -359,6 +384,7 @@ def image_delete(arguments: Arguments, environment: Environment) -> int:
 
 COMMANDS: Mapping[str, Command] = {
     "cluster create": create,
+    "cluster plan": plan,
     "cluster write": write,
     "cluster test": test,
     "cluster list": listed,

@@ -10,6 +10,11 @@ Usage:
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
              [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
              [--timeout=MINUTES] [--keep] [--dry-run] [--format=FORMAT]
+  cm cluster plan NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
+             [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
+             [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
+             [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
+             [--timeout=MINUTES] [--format=FORMAT]
   cm cluster write NAME ROLE [FILE] [--show]
   cm cluster test NAME [--role=ROLE] [--expect=FILE]... [--junit=FILE]
              [--format=FORMAT] [--] [COMMAND...]
@@ -37,6 +42,7 @@ Usage:
 
 What they do:
   create     Make a cluster, wire and verify it; roll it back if anything fails.
+  plan       Tell what create would take, what is left of it, and every problem.
   write      Keep a role's script, from FILE or stdin; it runs at first boot.
   test       Run the expectations again, or a command or script on the nodes.
   list       Name the clusters that the cloud has.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 
-from cloudmesh_cluster.model.errors import NotFound, UsageError
-from cloudmesh_cluster.model.offer import Flavor, Image, Network
+from cloudmesh_cluster.model.cluster import MASTER, WORKER
+from cloudmesh_cluster.model.errors import ClusterError, NotFound, UsageError
+from cloudmesh_cluster.model.offer import Chosen, Flavor, Image, Network
 from cloudmesh_cluster.model.spec import Spec
 
 
@@ -44,6 +45,7 @@ class Choice:
     network: str | None
     external_network: str | None
     baked: str = ""  # the image's name, if it was taken because the product is in it
+    chosen: Chosen | None = field(default=None, compare=False)  # None: no cloud was asked
 
     @property
     def makes_network(self) -> bool:
@@ -57,6 +59,7 @@ class Choice:
 
 
 N = TypeVar("N", bound=Named)
+T = TypeVar("T")
 
 
 def choice(
@@ -64,18 +67,64 @@ def choice(
 ) -> Choice:
     """What the spec names, found in the cloud, and what it leaves open, chosen.
 
-    Raises NotFound, listing what there is, and UsageError where the user must choose.
+    Raises NotFound, listing what there is, and UsageError where the user must choose; of several
+    such troubles all are told.
     """
-    image = chosen_image(spec, cloud.images(), product)
+    troubles: list[ClusterError] = []
     flavors = cloud.flavors()
-    smallest = smallest_flavor(
-        flavors, max(least_ram_mb, image.min_ram_mb), least_vcpus, image.min_disk_gb
+    image = tried(troubles, lambda: chosen_image(spec, cloud.images(), product))
+    ram, disk = (image.min_ram_mb, image.min_disk_gb) if image else (0, 0)
+    flavor = tried(
+        troubles,
+        lambda: (
+            found(spec.flavor, flavors, "flavor")
+            if spec.flavor
+            else smallest_flavor(flavors, max(least_ram_mb, ram), least_vcpus, disk)
+        ),
     )
-    flavor = found(spec.flavor, flavors, "flavor").name if spec.flavor else smallest
-    master = found(spec.master_flavor, flavors, "flavor").name if spec.master_flavor else flavor
-    network, external = chosen_networks(spec, cloud)
-    baked = image.name if image.product and not spec.image else ""
-    return Choice(image.id, flavor, master, network, external, baked)
+    master = flavor
+    if spec.master_flavor:
+        name = spec.master_flavor
+        master = tried(troubles, lambda: found(name, flavors, "flavor"))
+    networks = tried(troubles, lambda: chosen_networks(spec, cloud))
+    if not (image and flavor and master and networks):
+        raise together(troubles)
+    network, external = networks
+    return Choice(
+        image=image.id,
+        flavor=flavor.name,
+        master_flavor=master.name,
+        network=network.id if network else None,
+        external_network=external,
+        baked=image.name if image.product and not spec.image else "",
+        chosen=Chosen(
+            image,
+            {MASTER: master, WORKER: flavor},
+            network,
+            external,
+            route_asked=bool(spec.network and spec.external_network),
+        ),
+    )
+
+
+def tried(troubles: list[ClusterError], find: Callable[[], T]) -> T | None:
+    """What is found; None where it cannot be, and the trouble is kept."""
+    try:
+        return find()
+    except (NotFound, UsageError) as error:
+        troubles.append(error)
+        return None
+
+
+def together(troubles: Sequence[ClusterError]) -> ClusterError:
+    """One error that tells them all, each with its next step; the first one's kind."""
+    if len(troubles) == 1:
+        return troubles[0]
+    told = [
+        "\n".join([f"  {one.problem}", *(f"    {line}" for line in one.next_step.splitlines())])
+        for one in troubles
+    ]
+    return type(troubles[0])("\n".join([f"{len(troubles)} problems:", *told]))
 
 
 def found(name: str, things: Iterable[N], kind: str) -> N:
@@ -107,20 +156,20 @@ def chosen_image(spec: Spec, images: Sequence[Image], product: str) -> Image:
     return only(baked or [one for one in images if not one.product], "image")
 
 
-def smallest_flavor(flavors: Sequence[Flavor], ram_mb: int, vcpus: int, disk_gb: int) -> str:
-    """The name of the smallest flavor that is large enough; a disk of 0 is the image's own."""
+def smallest_flavor(flavors: Sequence[Flavor], ram_mb: int, vcpus: int, disk_gb: int) -> Flavor:
+    """The smallest flavor that is large enough; a disk of 0 is the image's own."""
     for flavor in flavors:
         large = flavor.ram_mb >= ram_mb and flavor.vcpus >= vcpus
         if large and (flavor.disk_gb >= disk_gb or flavor.disk_gb == 0):
-            return flavor.name
+            return flavor
     raise NotFound(
         f"the cloud has no flavor with {vcpus} cores, {ram_mb} MB and a disk of {disk_gb} GB",
         f"It has: {', '.join(one.name for one in flavors) or 'none'}.",
     )
 
 
-def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
-    """The network of the nodes and the external one of the floating IP, by id.
+def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[Network | None, str | None]:
+    """The network of the nodes, and by id the external one of the floating IP.
 
     No first one: the stack makes it. No second one: nodes are reached directly. A network behind a
     router is not reached from outside, so its router's external network is taken.
@@ -133,7 +182,7 @@ def chosen_networks(spec: Spec, cloud: Cloud) -> tuple[str | None, str | None]:
     network = named or only_network(networks)
     if external is None and not network.external:
         external = cloud.external_network_of(network.id)
-    return network.id, external
+    return network, external
 
 
 def external_network(name: str | None, networks: Sequence[Network]) -> str | None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import MASTER, ROLES, Node, StackRequest
+from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.errors import (
     ClusterError,
     ExitStatus,
@@ -24,7 +25,7 @@ from cloudmesh_cluster.model.errors import (
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import folded
 from cloudmesh_cluster.products import CARRIED
-from cloudmesh_cluster.steps import delete, follow, record
+from cloudmesh_cluster.steps import delete, follow, preflight, record
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.reports import FINISHED
@@ -51,6 +52,7 @@ class Order:
     told: Mapping[str, object]
     carried: Mapping[str, Path] = field(default_factory=dict)
     keep: bool = False
+    needs: Needs | None = None  # None: no cloud was asked, so it is not for create
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,12 @@ class CreateFailed(ClusterError):
 def create(order: Order, outside: Outside) -> Created:
     """The cluster, verified.
 
-    Raises NameTaken when a stack of that name exists, which is then left alone, and CreateFailed
-    after recording the evidence and rolling back. Seconds are of the clock that was given.
+    Raises DoesNotFit before anything is touched, NameTaken when a stack of that name exists, which
+    is then left alone, and CreateFailed after recording the evidence and rolling back.
+    Seconds are of the clock that was given.
     """
+    if order.needs:
+        preflight.insist(order.request.name, order.needs, outside.compute)
     began = outside.clock.now()
     watch = follow.Watch(
         heat=outside.heat,

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cloudmesh_cluster import render
 from cloudmesh_cluster.model.checks import Check, checks, read_checks
-from cloudmesh_cluster.model.cluster import ROLES
+from cloudmesh_cluster.model.cluster import ROLES, StackRequest
+from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.errors import UsageError
 from cloudmesh_cluster.model.keys import KeyPair
-from cloudmesh_cluster.model.plan import SHARD_SIZE, planned
+from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, planned
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
     DEFAULT_TIMEOUT,
@@ -212,6 +213,7 @@ def order(
         request=request,
         unique_tag=unique_tag,
         servers=len(plan.nodes),
+        needs=_needs(plan, choice, request),
         keypair=keypair,
         checks=wanted.checks,
         late_scripts=late,
@@ -226,6 +228,13 @@ def order(
         },
         keep=keep,
     )
+
+
+def _needs(plan: Plan, choice: Choice, request: StackRequest) -> Needs | None:
+    """What the order takes of the cloud that was asked; None when none was."""
+    if choice.chosen is None:
+        return None
+    return Needs(plan=plan, chosen=choice.chosen, **vars(render.sizes(request)))
 
 
 def _burdens(late: Mapping[str, bytes], carried: Mapping[str, Path]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
+from cloudmesh_cluster.model.demand import Quota
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
 from cloudmesh_cluster.steps.verify import Runner
@@ -44,6 +45,10 @@ class Compute(Protocol):
     def networks(self) -> Sequence[Network]: ...
 
     def external_network_of(self, network_id: str) -> str | None: ...
+
+    def external_networks_of(self, network_id: str) -> Sequence[str]: ...
+
+    def quotas(self) -> Mapping[str, Quota]: ...
 
     def servers(self, ids: Collection[str]) -> Sequence[Server]: ...
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import openstack
 import pytest
@@ -150,11 +151,64 @@ def test_a_quota_that_is_exceeded(cm: Cm, admin: Connection, user: Connection) -
     before = admin.get_compute_quotas(project).instances
     admin.set_compute_quotas(project, instances=1)
     try:
+        began = time.monotonic()
         said = failed_create(cm)
+        took = time.monotonic() - began
+        page = cm.run("cluster", "plan", "bad", "--workers=1", "--format=json", status=1).json
     finally:
         admin.set_compute_quotas(project, instances=before)
 
+    assert "bad cannot be made: 1 problem" in said
+    assert "servers: 2 needed, 1 left (quota 1, 0 used)" in said
+    assert "at most 0 workers; one more would be short of servers" in said
+    assert "Nothing was made" in said
+    assert took < 20  # Heat would have taken longer to find out
+    assert not cm.workspace("bad").exists()
+    assert [one["what"] for one in page["problems"]] == ["servers"]
+    assert (page["fits"], page["most_workers"]) == (False, 0)
+
+
+def test_a_quota_that_is_gone_once_heat_was_asked(
+    cm: Cm, admin: Connection, user: Connection
+) -> None:
+    project = user.current_project_id
+    before = admin.get_compute_quotas(project).instances
+    with cm.start("cluster", "create", "bad", "--workers=1") as create:
+        until(create, "stack requested")
+        admin.set_compute_quotas(project, instances=0)
+        try:
+            _, said = create.communicate(timeout=120)
+        finally:
+            admin.set_compute_quotas(project, instances=before)
+
+    assert create.returncode == 1
+    assert "ended CREATE_FAILED" in said
     assert re.search(r"(?i)quota exceeded", said)
+    assert "The stack has been deleted" in said
+
+
+def test_a_plan_touches_nothing_and_foretells_what_create_takes(cm: Cm, user: Connection) -> None:
+    page = cm.run("cluster", "plan", "good", "--workers=2", "--format=json").json
+    assert things(user)["stacks"] == 0
+    assert not cm.workspace("good").exists()
+    needed = {one["what"]: one["needed"] for one in page["needs"]}
+    before = used(page)
+
+    cm.run("cluster", "create", "good", "--workers=2")
+    taken = cm.run("cluster", "plan", "good", "--format=json", status=1).json
+    cm.run("cluster", "delete", "good")
+
+    assert page["fits"]
+    grown = {what: used(taken)[what] - before[what] for what in before}
+    assert grown == {what: needed[what] for what in before}
+    assert [one["what"] for one in taken["problems"]] == ["name"]
+
+
+def used(page: dict[str, Any]) -> dict[str, int]:
+    """What of each quota is used."""
+    kinds = ("servers", "cores", "memory in MiB", "keypairs", "ports", "security groups",
+             "security group rules")  # fmt: skip
+    return {one["what"]: one["used"] for one in page["needs"] if one["what"] in kinds}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def problem(line: str) -> str:
 
 def test_the_verbs_are_those_of_the_help() -> None:
     of_cluster = (
-        "create write test list show ssh tunnel copy inventory events logs template products delete"
+        "create plan write test list show ssh tunnel copy inventory events logs "
+        "template products delete"
     )
     of_cloud = "up down status env image build image list image delete"
     assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"
@@ -116,6 +117,12 @@ def test_create_has_its_options_under_their_names_and_nothing_else() -> None:
 )
 def test_a_format_left_open_is_the_first_of_those_that_the_verb_has(line: str, format: str) -> None:
     assert parsed(f"cluster {line}")["--format"] == format
+
+
+def test_plan_takes_what_decides_the_shape_of_a_create() -> None:
+    create, plan = parsed("cluster create demo"), parsed("cluster plan demo")
+    assert create.keys() - plan.keys() == {"--keep", "--dry-run"}
+    assert plan.keys() <= create.keys()
 
 
 def test_delete_has_a_list_of_names_and_the_others_one() -> None:

@@ -127,3 +127,25 @@ def test_two_things_of_one_name_are_told_apart_by_id() -> None:
     with pytest.raises(UsageError, match="several of image 'debian'"):
         chosen(Spec(image="debian"), Offer(all_images=twins))
     assert chosen(Spec(image="b"), Offer(all_images=twins)).image == "b"
+
+
+def test_everything_that_does_not_exist_is_told_at_once() -> None:
+    with pytest.raises(NotFound) as caught:
+        chosen(Spec(image="debian-13", flavor="smal", network="lam"), Offer())
+
+    words = ["3 problems:", "no image 'debian-13'", "no flavor 'smal'", "no network 'lam'"]
+    assert all(one in caught.value.problem for one in words)
+    assert caught.value.problem.count("It has: ") == 3
+
+
+def test_what_was_chosen_is_kept_for_the_plan() -> None:
+    kept = chosen(Spec(master_flavor="medium", flavor="small"), Offer()).chosen
+
+    assert kept is not None
+    assert (kept.image, kept.network, kept.route_asked) == (DEBIAN, LAN, False)
+    assert kept.flavors == {"master": FLAVORS[2], "worker": FLAVORS[1]}
+    both = chosen(
+        Spec(network="lan", external_network="public"), Offer(all_networks=(LAN, PUBLIC))
+    ).chosen
+    assert both is not None
+    assert (both.external_network, both.route_asked) == ("n3", True)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cloudmesh_cluster.model.access import Access
-from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
+from cloudmesh_cluster.model.cluster import MASTER, WORKER, Event, Resource, Stack, StackRequest
+from cloudmesh_cluster.model.demand import SERVERS, Needs, Quota
 from cloudmesh_cluster.model.errors import (
     ClusterError,
     ExitStatus,
@@ -19,7 +20,10 @@ from cloudmesh_cluster.model.errors import (
     StackNotFound,
 )
 from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.offer import Chosen, Flavor, Image
+from cloudmesh_cluster.model.plan import planned
 from cloudmesh_cluster.steps.create import CreateFailed, Order, Outside, create
+from cloudmesh_cluster.steps.preflight import DoesNotFit
 
 SERVER = Resource("demo-master", "OS::Nova::Server", "CREATE_FAILED", "no host", "server-1", "s1")
 FAILED = Stack("s1", "demo", "CREATE_FAILED", "Resource CREATE failed")
@@ -31,6 +35,14 @@ ORDER = Order(
     checks=(),
     late_scripts={},
     told={},
+)
+
+SMALL = Flavor("f1", "small", 512, 1, 4)
+NEEDS = Needs(
+    plan=planned("demo", product="plain", workers=1, makes_network=False, floating=False),
+    chosen=Chosen(Image("i1", "debian-12", 0, 2), {MASTER: SMALL, WORKER: SMALL}),
+    master_user_data=0,
+    worker_user_data=0,
 )
 
 
@@ -93,6 +105,7 @@ class Compute:
     """The cloud's other services."""
 
     leaves: tuple[str, ...] = ()
+    has: Mapping[str, Quota] | None = None
 
     def servers(self, ids: Collection[str]) -> tuple[()]:
         return ()
@@ -116,6 +129,13 @@ class Compute:
     def external_network_of(self, network_id: str) -> str | None:
         raise NotImplementedError
 
+    def external_networks_of(self, network_id: str) -> tuple[()]:
+        raise NotImplementedError
+
+    def quotas(self) -> Mapping[str, Quota]:
+        assert self.has is not None, "nobody was to ask for quotas"
+        return self.has
+
 
 @dataclass
 class Workspace:
@@ -125,10 +145,13 @@ class Workspace:
     record: Mapping[str, str] = field(default_factory=dict)
     forgotten: bool = False
     full: bool = False
+    saved: list[str] = field(default_factory=list)
 
-    def save_keypair(self, keypair: KeyPair) -> None: ...
+    def save_keypair(self, keypair: KeyPair) -> None:
+        self.saved.append("keypair")
 
-    def save_order(self, order: Mapping[str, Any]) -> None: ...
+    def save_order(self, order: Mapping[str, Any]) -> None:
+        self.saved.append("order")
 
     def save_access(self, access: Access) -> None: ...
 
@@ -155,14 +178,18 @@ def no_fleet(access: Access) -> Any:
 
 
 def outcome(
-    heat: Heat, *, compute: Compute | None = None, workspace: Workspace | None = None
+    heat: Heat,
+    *,
+    compute: Compute | None = None,
+    workspace: Workspace | None = None,
+    order: Order = ORDER,
 ) -> BaseException:
     """What create raises."""
     outside = Outside(
         heat, compute or Compute(), workspace or Workspace(), no_fleet, Clock(), Progress()
     )
     with pytest.raises(BaseException) as raised:  # noqa: PT011  KeyboardInterrupt is one
-        create(ORDER, outside)
+        create(order, outside)
     return raised.value
 
 
@@ -186,6 +213,27 @@ def test_a_failed_stack_is_recorded_and_deleted() -> None:
     assert heat.deletes == ["s1"]
     assert workspace.forgotten
     assert workspace.record["demo-master/console.log"] == "the console"
+
+
+def test_a_cluster_that_cannot_fit_touches_nothing() -> None:
+    heat = Heat(creates=raising(AssertionError("Heat was asked")))
+    workspace = Workspace(saved=[])
+    compute = Compute(has={SERVERS: Quota(1)})
+
+    error = outcome(heat, compute=compute, workspace=workspace, order=replace(ORDER, needs=NEEDS))
+
+    assert isinstance(error, DoesNotFit)
+    assert "servers: 2 needed, 1 left" in error.problem
+    assert (workspace.saved, workspace.forgotten, workspace.record) == ([], False, {})
+
+
+def test_a_cluster_that_fits_is_asked_for() -> None:
+    heat, compute = Heat(), Compute(has={SERVERS: Quota(2)})
+
+    error = outcome(heat, compute=compute, order=replace(ORDER, needs=NEEDS))
+
+    assert isinstance(error, CreateFailed)
+    assert heat.deletes == ["s1"]
 
 
 def test_a_name_that_is_taken_is_never_deleted() -> None:
