@@ -140,7 +140,7 @@ def _a_tunnel_is_open_until_the_kernel_is_interrupted(kernel: Kernel) -> None:
     banners = []
 
     def look(message: Message) -> None:
-        if (port := re.search(r"http://localhost:(\d+)", text_of(message))) and not banners:
+        if (port := re.search(r"localhost:(\d+) is", text_of(message))) and not banners:
             banners.append(_banner(int(port[1])))
             kernel.manager.interrupt_kernel()
 
