@@ -135,9 +135,7 @@ def is_up(home: Home) -> bool:
     settings = saved_settings(home)
     if settings is None or not settings.filled or not network.bridge_there(home):
         return False
-    states = supervisor.states(home)
-    wanted = config.daemons(home, settings)
-    running = all(states.get(one.name, {}).get("statename") == "RUNNING" for one in wanted)
+    running = not _unsettled(home, settings)
     return running and home.clouds_yaml.exists() and not _silent(settings)
 
 
@@ -187,6 +185,8 @@ def _start(home: Home, say: Say) -> Settings:
             _fill(home, settings, wanted)
         supervisor.start(home, names)
         _wait_for_apis(home, settings)
+        # An API may answer before its daemon has lived the second that the supervisor asks for.
+        _wait(home, lambda: _unsettled(home, settings), "these daemons do not stay")
         asked = _wait_for_workers(home, settings, begun if fresh else 0)
         if settings.filled != fingerprint(wanted):
             asked.unpack_ahead(one["id"] for one in asked.images(IMAGE_NAME))
@@ -250,6 +250,13 @@ def _ended(home: Home, name: str) -> str | None:
     """The supervisor's word for a daemon that will not come, or None while it may."""
     word = supervisor.states(home).get(name, {}).get("statename")
     return word if word in ("FATAL", "EXITED") else None
+
+
+def _unsettled(home: Home, settings: Settings) -> tuple[str, ...]:
+    """The daemons of which the supervisor does not say, or not yet, that they run."""
+    states = supervisor.states(home)
+    names = (one.name for one in config.daemons(home, settings))
+    return tuple(one for one in names if states.get(one, {}).get("statename") != "RUNNING")
 
 
 def _silent(settings: Settings) -> tuple[str, ...]:
