@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cloudmesh_cluster.local import packages
+from cloudmesh_cluster.local import locks, packages
 from cloudmesh_cluster.local.home import Home
 from cloudmesh_cluster.local.processes import PATH
 from cloudmesh_cluster.model.errors import CloudError, UsageError
@@ -110,11 +110,13 @@ def refuse_kernel() -> None:
         ("veth pairs", "CONFIG_VETH",
          ["ip", "link", "add", "cmprobe0", "type", "veth", "peer", "name", "cmprobe1"]),
     )  # fmt: skip
-    for words, option, command in probes:
-        made = _tried(*command)
-        _tried("ip", "link", "delete", "cmprobe0")
-        if not made:
-            raise _lacks(words, option)
+    with locks.machine():  # the probes of two have the same names
+        _tried("ip", "link", "delete", "cmprobe0")  # of one that was killed
+        for words, option, command in probes:
+            made = _tried(*command)
+            _tried("ip", "link", "delete", "cmprobe0")
+            if not made:
+                raise _lacks(words, option)
     if not _tried("nft", "--check", "--file", "-", stdin=PROBE_RULES):
         raise _lacks("masquerading by nftables", "CONFIG_NF_TABLES and CONFIG_NFT_MASQ")
 

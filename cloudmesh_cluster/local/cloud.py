@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,7 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudmesh_cluster.local import checks, config, mounts, network, nodes, software, supervisor
+from cloudmesh_cluster.local import (
+    checks,
+    config,
+    locks,
+    mounts,
+    network,
+    nodes,
+    software,
+    supervisor,
+)
 from cloudmesh_cluster.local.admin import Admin
 from cloudmesh_cluster.local.home import (
     IMAGE_NAME,
@@ -93,7 +101,8 @@ def down(home: Home, say: Say, *, purge: bool = False) -> None:
         with step(say, "stopped the nodes"):
             count = nodes.stop_all(home)
         with step(say, "took back bridge, rules and forwarding"):
-            network.down(home)
+            with locks.machine():
+                network.down(home)
             mounts.unmount_below(home.nodes)
             _remove_runtime(home)
         say(f"the cloud is down; {count} nodes were stopped")
@@ -149,12 +158,10 @@ def exports(home: Home) -> dict[str, str]:
 
 def _start(home: Home, say: Say) -> Settings:
     fresh = not supervisor.running(home)
-    settings = saved_settings(home) or _new_settings(home)
     mtu, servers = network.host_mtu(), network.host_name_servers()
     if fresh:
         _end_leftovers(home)
-    with step(say, f"network {home.name}: {settings.address} in {settings.subnet}"):
-        network.up(home, settings)
+    settings = _claim(home, say)
     if fresh:
         if not servers:
             say(
@@ -191,6 +198,16 @@ def _start(home: Home, say: Say) -> Settings:
         if settings.filled != fingerprint(wanted):
             asked.unpack_ahead(one["id"] for one in asked.images(IMAGE_NAME))
     save(home, settings.filled_with(fingerprint(wanted)))
+    return settings
+
+
+def _claim(home: Home, say: Say) -> Settings:
+    """Choose a subnet that is nobody's, unless that was done before, and take it."""
+    # Not between those two of another cloud, which might choose the same.
+    with locks.machine():
+        settings = saved_settings(home) or _new_settings(home)
+        with step(say, f"network {home.name}: {settings.address} in {settings.subnet}"):
+            network.up(home, settings)
     return settings
 
 
@@ -347,24 +364,9 @@ def _purge(home: Home, say: Say) -> None:
 def locked(home: Home, say: Say) -> Iterator[None]:
     """One at a time: a second one waits, and says so."""
     LOCKS.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(LOCKS / f"{home.runtime.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        told = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if not told:
-                    say(f"another `cm cloud` is at work on {home.state}; waiting for it to finish")
-                    told = True
-                if time.monotonic() > deadline:
-                    raise CloudError(
-                        f"another `cm cloud` has been at work on {home.state} for {LOCK_SECONDS} s",
-                        "Wait for it, or end it, and try again.",
-                    ) from error
-            time.sleep(0.25)
+    file = LOCKS / f"{home.runtime.name}.lock"
+    busy = f"another `cm cloud` is at work on {home.state}"
+    with locks.held(file, busy, seconds=LOCK_SECONDS, say=say):
         yield
 
 

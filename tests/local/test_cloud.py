@@ -102,7 +102,7 @@ def test_a_second_up_at_the_same_time_waits_and_says_so(
     said: list[str] = []
     with (cloud.LOCKS / f"{own.runtime.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(CloudError, match="another `cm cloud` has been at work"):
+        with pytest.raises(CloudError, match=r"another `cm cloud` is at work on .*, and has been"):
             cloud.up(own, said.append)
     assert any("waiting" in line for line in said)
 
