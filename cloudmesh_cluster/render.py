@@ -29,8 +29,15 @@ USER_DATA = ("signal.sh", "wire.sh", "bootstrap.sh")
 USER_DATA_BYTES = 49_151
 FILLED_IN_BYTES = 6_000
 SIGNAL_BYTES = 600  # the signal's command with its URL and a Fernet token: 495 were seen
-FILLED_IN = ("public_key", "private_key", "ca_public_key", "ca_private_key", "user_key")
-SECRETS = ("private_key", "ca_private_key")
+FILLED_IN = (
+    "public_key",
+    "node_public_key",
+    "node_private_key",
+    "ca_public_key",
+    "ca_private_key",
+    "user_key",
+)
+SECRETS = ("node_private_key", "ca_private_key")
 TAG = "cm-cluster"
 
 
@@ -62,7 +69,8 @@ class Ingredients:
     master_flavor: str
     network: str | None
     external_network: str | None
-    keypair: KeyPair
+    public_key: str
+    nodes: KeyPair
     ca: KeyPair
     scripts: Mapping[str, Scripts]
     user_key: str = ""
@@ -131,7 +139,7 @@ def sizes(request: StackRequest) -> Sizes:
 def standalone(request: StackRequest) -> str:
     """One template that needs no other file and no parameter: for ``openstack stack create -t``.
 
-    It holds the cluster's private keys as defaults of hidden parameters.
+    It holds the nodes' and the authority's private keys as defaults of hidden parameters.
     """
     template = yaml.safe_load(request.template)
     for name, value in request.parameters.items():
@@ -161,8 +169,9 @@ def _parameters(plan: Plan, ingredients: Ingredients) -> dict[str, object]:
         "flavor": ingredients.flavor,
         "master_flavor": ingredients.master_flavor,
         "deadline": wiring_seconds(ingredients.timeout_mins),
-        "public_key": ingredients.keypair.public,
-        "private_key": ingredients.keypair.private.strip(),
+        "public_key": ingredients.public_key,
+        "node_public_key": ingredients.nodes.public,
+        "node_private_key": ingredients.nodes.private.strip(),
         "ca_public_key": ingredients.ca.public,
         "ca_private_key": ingredients.ca.private.strip(),
         "user_key": ingredients.user_key,

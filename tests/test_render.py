@@ -19,7 +19,9 @@ from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.plan import Plan, planned
 
 GOLDEN = Path(__file__).parent / "golden"
-KEYS = KeyPair("ssh-ed25519 AAAAkey demo", "-----BEGIN SECRET-----\nsecret\n-----END SECRET-----\n")
+NODES = KeyPair(
+    "ssh-ed25519 AAAAkey demo", "-----BEGIN SECRET-----\nsecret\n-----END SECRET-----\n"
+)
 CA = KeyPair("ssh-ed25519 AAAAca ca", "-----BEGIN SECRET-----\ncasecret\n-----END SECRET-----\n")
 NO_SCRIPTS = {"master": render.Scripts(), "worker": render.Scripts()}
 
@@ -39,7 +41,8 @@ def request(of: Plan, scripts: dict[str, render.Scripts] = NO_SCRIPTS) -> StackR
             master_flavor="large",
             network=None if of.makes_network else "private",
             external_network="public" if of.floating else None,
-            keypair=KEYS,
+            public_key="ssh-ed25519 AAAAclient demo",
+            nodes=NODES,
             ca=CA,
             scripts=scripts,
         ),
@@ -122,7 +125,7 @@ def test_what_is_shown_has_no_secret() -> None:
 
 def test_a_repr_has_no_secret() -> None:
     sent = request(plan(2))
-    assert "secret" not in f"{sent!r} {KEYS!r}"
+    assert "secret" not in f"{sent!r} {NODES!r}"
 
 
 def test_a_standalone_template_needs_nothing_else() -> None:
@@ -130,7 +133,7 @@ def test_a_standalone_template_needs_nothing_else() -> None:
 
     assert all("default" in one for one in template["parameters"].values())
     assert not [one for one in references(template) if one[0] == "get_file"]
-    assert "secret" in template["parameters"]["private_key"]["default"]
+    assert "secret" in template["parameters"]["node_private_key"]["default"]
 
 
 def test_scripts_arrive_byte_by_byte() -> None:

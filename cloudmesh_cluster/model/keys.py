@@ -11,3 +11,13 @@ class KeyPair:
 
     public: str
     private: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keypairs of a new cluster."""
+
+    client: KeyPair  # the workspace's: only its public half leaves it
+    first: KeyPair  # from node to node until they are wired: it travels through Heat
+    nodes: KeyPair  # from node to node afterwards: it never was in Heat
+    ca: KeyPair  # signs the nodes' host keys until they are wired

@@ -123,7 +123,7 @@ def template(arguments: Arguments, environment: Environment) -> int:
     workspace.save_order(order.told)
     environment.answer(render.standalone(order.request))
     environment.progress.note(
-        "This holds the cluster's private key: keep it in a file that only you can read "
+        "This holds the private key of the nodes: keep it in a file that only you can read "
         f"(umask 077). Use it once, with the name {wanted.name}: "
         f"openstack stack create --wait --tags {render.TAG} -t FILE {wanted.name}"
     )

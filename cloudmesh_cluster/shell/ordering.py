@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudmesh_cluster import products
-from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.keys import KeyPair, Keys
 from cloudmesh_cluster.model.spec import (
     Spec,
     assignments,
@@ -77,8 +77,12 @@ def order(
     return step.order(
         wanted,
         chosen,
-        keypair=environment.keypair(f"cm-{wanted.name}"),
-        ca=environment.keypair(f"cm-{wanted.name}-ca"),
+        keys=Keys(
+            client=environment.keypair(f"cm-{wanted.name}"),
+            first=environment.keypair(f"cm-{wanted.name}-nodes"),
+            nodes=environment.keypair(f"cm-{wanted.name}-nodes"),
+            ca=environment.keypair(f"cm-{wanted.name}-ca"),
+        ),
         cloud=cloud.name,
         keep=keep,
         one_file=one_file,
@@ -92,8 +96,7 @@ def rehearsed(wanted: Asked, environment: Environment) -> Order:
     return step.order(
         wanted,
         _choice(wanted, cloud) if cloud else _unchosen(wanted.spec),
-        keypair=nothing,
-        ca=nothing,
+        keys=Keys(nothing, nothing, nothing, nothing),
         cloud=cloud.name if cloud else UNCHOSEN,
     )
 

@@ -28,6 +28,7 @@ from cloudmesh_cluster.products import CARRIED
 from cloudmesh_cluster.steps import delete, follow, preflight, record
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
+from cloudmesh_cluster.steps.rekey import rekeyed
 from cloudmesh_cluster.steps.reports import FINISHED
 from cloudmesh_cluster.steps.verify import verdicts as verdicts_of
 from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
@@ -46,7 +47,8 @@ class Order:
     request: StackRequest
     unique_tag: str
     servers: int
-    keypair: KeyPair
+    keypair: KeyPair  # the workspace's
+    node_keypair: KeyPair  # the nodes' own, once they are wired
     checks: tuple[Check, ...]
     late_scripts: Mapping[str, bytes]
     told: Mapping[str, object]
@@ -177,6 +179,8 @@ def _when_wired(order: Order, outside: Outside, watch: follow.Watch, seen: follo
     """From here on one can log in and watch the scripts, which may take long."""
     outside.workspace.save_access(seen.access)
     _bring(order, watch, seen)
+    with watch.connects(seen.access) as fleet:
+        rekeyed(seen.access, fleet, order.node_keypair, watch.progress)
 
 
 def _bring(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:

@@ -12,7 +12,7 @@ from cloudmesh_cluster.model.checks import Check, checks, read_checks
 from cloudmesh_cluster.model.cluster import ROLES, StackRequest
 from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.errors import UsageError
-from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.keys import Keys
 from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, planned
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
@@ -166,8 +166,7 @@ def order(
     wanted: Asked,
     choice: Choice,
     *,
-    keypair: KeyPair,
-    ca: KeyPair,
+    keys: Keys,
     cloud: str,
     dns_servers: Sequence[str] = (),
     keep: bool = False,
@@ -200,8 +199,9 @@ def order(
             master_flavor=choice.master_flavor,
             network=choice.network,
             external_network=choice.external_network,
-            keypair=keypair,
-            ca=ca,
+            public_key=keys.client.public,
+            nodes=keys.first,
+            ca=keys.ca,
             scripts=wanted.scripts,
             user_key=wanted.user_key,
             timeout_mins=wanted.timeout,
@@ -214,7 +214,8 @@ def order(
         unique_tag=unique_tag,
         servers=len(plan.nodes),
         needs=_needs(plan, choice, request),
-        keypair=keypair,
+        keypair=keys.client,
+        node_keypair=keys.nodes,
         checks=wanted.checks,
         late_scripts=late,
         carried=wanted.carried,

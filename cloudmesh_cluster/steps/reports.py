@@ -26,7 +26,10 @@ KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")  # as bootstrap.sh
 
 @dataclass(frozen=True)
 class Report:
-    """One phase of one node, in its own words; ``at`` is seconds since 1970 on its clock."""
+    """One phase of one node, in its own words; ``at`` is seconds since 1970 on its clock.
+
+    ``server`` is Nova's id, by which a node is told from one of the same name that it replaced.
+    """
 
     node: str
     phase: str
@@ -35,6 +38,7 @@ class Report:
     login: str
     host_key: str
     at: int
+    server: str = ""
 
 
 Reports = Mapping[tuple[str, str], Report]
@@ -58,6 +62,7 @@ def report(told: Mapping[str, Any]) -> Report | None:
             login=str(told["login"]),
             host_key=str(told["host_key"]),
             at=int(told["at"]),
+            server=str(told.get("server", "")),
         )
     except (KeyError, TypeError, ValueError):
         return None

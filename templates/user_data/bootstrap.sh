@@ -11,6 +11,7 @@ workers='__workers__'
 seconds=__deadline__
 deadline=$((SECONDS + seconds))
 public_key='__public_key__'
+node_public_key='__node_public_key__'
 ca_public_key='__ca_public_key__'
 user_key='__user_key__'
 scripts='__scripts__'
@@ -21,9 +22,9 @@ mkdir -p "$state/status" "$state/scripts" "$logs"
 chmod 755 "$state" "$state/status" "$logs"
 exec </dev/null >>"$logs/bootstrap.log" 2>&1
 
-private_key() {
+node_private_key() {
   cat <<'PRIVATE'
-__private_key__
+__node_private_key__
 PRIVATE
 }
 
@@ -38,14 +39,16 @@ say() { printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"; }
 # What nodes are told about themselves; a domain that the cloud adds is no part of the name.
 name=$(hostname -s)
 alias=${name#"$cluster"-}
+# Nova's id of this server tells it from one of the same name that it replaced.
+server=$(tr -cd '[:alnum:]-' </var/lib/cloud/data/instance-id)
 
 # ---- reports: kept on the node, and signalled to Heat where Heat can be reached ----------
 
 # report PHASE EXIT REASON: in the background, so that a deaf Heat delays nothing.
 report() {
   local file=$state/status/$1 try
-  printf '{"id":"%s.%s","status":"SUCCESS","reason":"%s","data":{"node":"%s","phase":"%s","exit":%d,"reason":"%s","login":"%s","host_key":"%s","at":%d}}\n' \
-    "$name" "$1" "$1" "$name" "$1" "$2" "$3" "$login" "$host_key" "$(date +%s)" >"$file.new"
+  printf '{"id":"%s.%s","status":"SUCCESS","reason":"%s","data":{"node":"%s","phase":"%s","exit":%d,"reason":"%s","login":"%s","host_key":"%s","server":"%s","at":%d}}\n' \
+    "$name" "$1" "$1" "$name" "$1" "$2" "$3" "$login" "$host_key" "$server" "$(date +%s)" >"$file.new"
   chmod 644 "$file.new"
   mv "$file.new" "$file"
   say "$1: exit $2 $3"
@@ -72,22 +75,25 @@ login_user() {
   echo root
 }
 
-# give_keys USER: the cluster's keypair, so that every node logs in to every node.
+# give_keys USER: the nodes' first keypair, so that every node logs in to every node, and who may log in.
 give_keys() {
   local home ssh
   home=$(getent passwd "$1" | cut -d: -f6)
   ssh=$home/.ssh
   mkdir -p "$ssh"
-  private_key >"$ssh/id_ed25519"
-  printf '%s\n' "$public_key" >"$ssh/id_ed25519.pub"
+  node_private_key >"$ssh/id_ed25519"
+  nodes_line >"$ssh/id_ed25519.pub"
   # cloud-init lets root in with this very key only to say "log in as another user".
-  { grep -vsF "$public_key" "$ssh/authorized_keys"; printf '%s\n' "$public_key"; } >"$ssh/authorized_keys.new"
+  { grep -vsF "$public_key" "$ssh/authorized_keys"; printf '%s\n' "$public_key"; nodes_line; } >"$ssh/authorized_keys.new"
   if [ -n "$user_key" ] && [ "$1" = "$login" ]; then printf '%s\n' "$user_key" >>"$ssh/authorized_keys.new"; fi
   mv "$ssh/authorized_keys.new" "$ssh/authorized_keys"
   chmod 700 "$ssh"
   chmod 600 "$ssh/id_ed25519" "$ssh/authorized_keys"
   chown -R "$1:" "$ssh"
 }
+
+# The mark at its end is how rekey.sh knows the nodes' keys from others.
+nodes_line() { printf '%s cm-cluster-nodes\n' "$(cut -d' ' -f1,2 <<<"$node_public_key")"; }
 
 host_key_file() {
   local type

@@ -20,7 +20,7 @@ until_done() {
   done
 }
 
-# A node that does not have the cluster's key yet refuses us, and is asked again.
+# A node that does not have the nodes' key yet refuses us, and is asked again.
 collect_key() { over_ssh "root@$1" cat "$key_file.pub" 2>"$work/$1.why" >"$work/$1.key"; }
 
 give_wiring() {

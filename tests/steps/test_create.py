@@ -32,6 +32,7 @@ ORDER = Order(
     unique_tag="cm-cluster-id=1",
     servers=2,
     keypair=KeyPair("public", "private"),
+    node_keypair=KeyPair("public", "private"),
     checks=(),
     late_scripts={},
     told={},
