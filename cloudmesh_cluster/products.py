@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.cluster import MASTER, ROLES
 from cloudmesh_cluster.model.errors import NotFound, UsageError
 from cloudmesh_cluster.model.spec import Spec
@@ -129,7 +130,11 @@ def product(name: str, places: Iterable[Path]) -> Product:
         return known[name]
     near = get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise NotFound(f"there is no product {name!r}{hint}", f"There are: {', '.join(known)}.")
+    raise NotFound(
+        f"there is no product {name!r}{hint}",
+        f"There are: {', '.join(known)}.",
+        code=codes.PRODUCT,
+    )
 
 
 def read(folder: Path) -> Product:

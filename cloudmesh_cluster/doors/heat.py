@@ -12,6 +12,7 @@ from heatclient.v1.client import Client
 from keystoneauth1.exceptions import ClientException, EndpointNotFound
 from keystoneauth1.session import Session
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
 from cloudmesh_cluster.model.errors import CloudError, NameTaken, NoAnswer, StackNotFound
 
@@ -125,6 +126,7 @@ def no_heat(error: Exception) -> CloudError:
     return CloudError(
         f"the cloud has no Heat: its catalog has no orchestration service ({error})",
         "Ask its administrator for Heat, or use the embedded cloud: cm cloud up.",
+        code=codes.NO_HEAT,
     )
 
 

@@ -15,6 +15,7 @@ from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
 from openstack.exceptions import ConfigException, SDKException
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.errors import CloudError, NotFound, UsageError
 
 EMBEDDED = "local"
@@ -81,6 +82,7 @@ def cloud_entry(name: str | None, places: Places) -> CloudEntry | None:
         raise UsageError(
             f"there are several clouds: {', '.join(entries)}",
             "Name one with --cloud=CLOUD or OS_CLOUD.",
+            code=codes.NO_CLOUD,
         )
     return named(entries[0], places) if entries else None
 
@@ -95,7 +97,7 @@ def named(name: str, places: Places) -> CloudEntry:
     if name == EMBEDDED and places.embedded_file.exists():
         return embedded(places)
     known = ", ".join(dict.fromkeys([*_names(places), EMBEDDED]))
-    raise NotFound(f"there is no cloud {name!r}", f"There are: {known}.")
+    raise NotFound(f"there is no cloud {name!r}", f"There are: {known}.", code=codes.NO_CLOUD)
 
 
 def embedded(places: Places) -> CloudEntry:
@@ -187,6 +189,7 @@ def checked(entry: CloudEntry) -> Session:
         raise CloudError(
             f"cloud {entry.name} does not answer: {_cause(error)}",
             start or f"Check auth_url in {entry.source}, and the way to it.",
+            code=codes.CLOUD_SILENT,
         ) from error
     return session
 

@@ -30,6 +30,7 @@ from typing import Any
 import paramiko
 from paramiko.packet import Packetizer
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Target
 from cloudmesh_cluster.model.cluster import Result
 from cloudmesh_cluster.model.errors import NodeError
@@ -76,13 +77,19 @@ class Silent(SshError):
 class HostKeyUnknown(SshError):
     """No host key to compare with, or none of the type that the node has."""
 
+    code = codes.HOST_KEY
+
 
 class HostKeyChanged(SshError):
     """The node shows another host key than the one that we know."""
 
+    code = codes.HOST_KEY
+
 
 class LoginRefused(SshError):
     """The node does not take our key for that login."""
+
+    code = codes.LOGIN_REFUSED
 
 
 class ConnectionLost(SshError):
@@ -91,6 +98,8 @@ class ConnectionLost(SshError):
 
 class IdentityUnusable(NodeError):
     """The identity file is missing, not readable, or no private key."""
+
+    code = codes.NO_KEY
 
 
 class Fleet:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, known_hosts, ssh_config
 from cloudmesh_cluster.model.errors import ClusterError
 from cloudmesh_cluster.model.keys import KeyPair
@@ -116,5 +117,6 @@ class Workspace:
             raise ClusterError(
                 f"{file} cannot be written: {error.strerror}",
                 f"Free space at {self.folder} or correct its permissions.",
+                code=codes.WORKSPACE,
             ) from error
         return file

@@ -148,6 +148,7 @@ class Verdict:
     node: str
     passed: bool
     seen: str
+    code: str = ""  # what kept the check from being run there, a code of model/codes.py
 
 
 def _last_line(text: str) -> str:

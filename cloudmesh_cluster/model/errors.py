@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from cloudmesh_cluster.model import codes
+
 
 class ExitStatus(IntEnum):
     """How the program ends, for scripts."""
@@ -16,14 +18,16 @@ class ExitStatus(IntEnum):
 
 
 class ClusterError(Exception):
-    """The problem, in the words of whoever had it, and what to do next."""
+    """The problem in the words of whoever had it, what to do next, a code of model/codes.py."""
 
     exit_status = ExitStatus.FAILED
+    code = codes.UNKNOWN
 
-    def __init__(self, problem: str, next_step: str = "") -> None:
+    def __init__(self, problem: str, next_step: str = "", *, code: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
         self.next_step = next_step
+        self.code = code or self.code
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.problem, self.next_step) if part)
@@ -33,6 +37,7 @@ class UsageError(ClusterError):
     """The words of a command, or a file they name, cannot be taken."""
 
     exit_status = ExitStatus.USAGE
+    code = codes.USAGE
 
 
 class NotFound(ClusterError):
@@ -42,32 +47,47 @@ class NotFound(ClusterError):
 class NoCloud(NotFound):
     """No cloud is configured, and the embedded one was never started."""
 
+    code = codes.NO_CLOUD
+
 
 class NoCluster(NotFound):
     """No cluster has that name; it may be gone."""
+
+    code = codes.NO_CLUSTER
 
 
 class CloudError(ClusterError):
     """A service of the cloud refused, failed or did not answer."""
 
+    code = codes.CLOUD_REFUSED
+
 
 class NodeError(ClusterError):
     """A node could not be reached or spoken to."""
+
+    code = codes.SSH_UNREACHABLE
 
 
 class VerificationFailed(ClusterError):
     """The cluster is there, but not as it was said to be."""
 
     exit_status = ExitStatus.UNVERIFIED
+    code = codes.CHECK
 
 
 class NameTaken(ClusterError):
     """Heat has a stack of that name already."""
 
+    code = codes.NAME_TAKEN
+
 
 class StackNotFound(ClusterError):
     """Heat has no such stack."""
 
+    code = codes.NO_CLUSTER
+
 
 class NoAnswer(CloudError):
     """The reply was lost: what was asked for may have happened."""
+
+    code = codes.HEAT_SILENT

@@ -8,6 +8,7 @@ import stat
 from difflib import get_close_matches
 from pathlib import Path
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.checks import decoded
 from cloudmesh_cluster.model.cluster import ROLES
 from cloudmesh_cluster.model.errors import NotFound, UsageError
@@ -89,10 +90,13 @@ def public_key(name: str, environment: Environment) -> str:
         raise NotFound(
             f"there is no key {name}",
             f"There are: {', '.join(there) or 'none in ~/.ssh'}.",
+            code=codes.KEYPAIR,
         )
     match = PUBLIC_KEY.match(text(str(file)))
     if not match:
         raise UsageError(
-            f"{name} is no public key of OpenSSH's", "Give a file such as ~/.ssh/id_ed25519.pub."
+            f"{name} is no public key of OpenSSH's",
+            "Give a file such as ~/.ssh/id_ed25519.pub.",
+            code=codes.KEYPAIR,
         )
     return f"{match[1]} {match[2]}"

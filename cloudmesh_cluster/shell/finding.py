@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Node, Stack
 from cloudmesh_cluster.model.errors import ClusterError, NoCluster, NotFound, StackNotFound
@@ -82,11 +83,13 @@ def access(name: str, environment: Environment) -> Access:
         raise ClusterError(
             f"this machine has no key for {name}: the cluster was made elsewhere",
             f"Copy the folder {workspace.folder} from the machine that made it.",
+            code=codes.NO_KEY,
         )
     if not found.access.targets:
         raise ClusterError(
             f"the nodes of {name} have not reported their host keys ({found.stack.status})",
             f"Try again when they have booted: cm cluster show {name}",
+            code=codes.NOT_BOOTED,
         )
     return found.access
 

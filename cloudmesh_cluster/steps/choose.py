@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.cluster import MASTER, WORKER
 from cloudmesh_cluster.model.errors import ClusterError, NotFound, UsageError
 from cloudmesh_cluster.model.offer import Chosen, Flavor, Image, Network
 from cloudmesh_cluster.model.spec import Spec
+
+CODES = {"image": codes.IMAGE, "flavor": codes.FLAVOR, "network": codes.NETWORK}
 
 
 class Named(Protocol):
@@ -124,7 +127,8 @@ def together(troubles: Sequence[ClusterError]) -> ClusterError:
         "\n".join([f"  {one.problem}", *(f"    {line}" for line in one.next_step.splitlines())])
         for one in troubles
     ]
-    return type(troubles[0])("\n".join([f"{len(troubles)} problems:", *told]))
+    problem = "\n".join([f"{len(troubles)} problems:", *told])
+    return type(troubles[0])(problem, code=troubles[0].code)
 
 
 def found(name: str, things: Iterable[N], kind: str) -> N:
@@ -135,13 +139,16 @@ def found(name: str, things: Iterable[N], kind: str) -> N:
         return matches[0]
     if matches:
         ids = ", ".join(one.id for one in matches)
-        raise UsageError(f"there are several of {kind} {name!r}", f"Use an id: {ids}.")
+        raise UsageError(
+            f"there are several of {kind} {name!r}", f"Use an id: {ids}.", code=CODES[kind]
+        )
     names = sorted({one.name for one in things})
     near = get_close_matches(name, names, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise NotFound(
         f"the cloud has no {kind} {name!r}{hint}",
         f"It has: {', '.join(names) or 'none'}.",
+        code=CODES[kind],
     )
 
 
@@ -165,6 +172,7 @@ def smallest_flavor(flavors: Sequence[Flavor], ram_mb: int, vcpus: int, disk_gb:
     raise NotFound(
         f"the cloud has no flavor with {vcpus} cores, {ram_mb} MB and a disk of {disk_gb} GB",
         f"It has: {', '.join(one.name for one in flavors) or 'none'}.",
+        code=codes.FLAVOR,
     )
 
 
@@ -195,6 +203,7 @@ def external_network(name: str | None, networks: Sequence[Network]) -> str | Non
         raise UsageError(
             f"network {name} is not external, so it has no floating IPs",
             f"External are: {others or 'none'}; to put nodes on {name}: --network={name}",
+            code=codes.NETWORK,
         )
     return network.id
 
@@ -208,6 +217,7 @@ def only_network(networks: Sequence[Network]) -> Network:
             f"the cloud has several networks: {names}",
             f"Say which with --network=NAME, or let the cluster have its own behind {outer[0]}: "
             f"--external-network={outer[0]}.",
+            code=codes.NETWORK,
         )
     return only(networks, "network")
 
@@ -217,6 +227,10 @@ def only(things: Sequence[N], kind: str) -> N:
     if len(things) == 1:
         return things[0]
     if not things:
-        raise NotFound(f"the cloud has no {kind} that this project sees")
+        raise NotFound(f"the cloud has no {kind} that this project sees", code=CODES[kind])
     names = ", ".join(sorted({one.name for one in things}))
-    raise UsageError(f"the cloud has several {kind}s: {names}", f"Say which with --{kind}=NAME.")
+    raise UsageError(
+        f"the cloud has several {kind}s: {names}",
+        f"Say which with --{kind}=NAME.",
+        code=CODES[kind],
+    )

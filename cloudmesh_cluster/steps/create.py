@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import MASTER, ROLES, Node, StackRequest
@@ -204,7 +205,8 @@ def _carry(
         if isinstance(outcome, NodeError):
             raise outcome
         if outcome.exit_status:
-            raise NodeError(f"{name} did not take {what}: {outcome.stderr.strip()}")
+            words = f"{name} did not take {what}: {outcome.stderr.strip()}"
+            raise NodeError(words, code=codes.NOT_CARRIED)
 
 
 def _insist(found: Sequence[Verdict]) -> None:

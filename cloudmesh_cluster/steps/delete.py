@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.cluster import Resource
 from cloudmesh_cluster.model.errors import CloudError, NoAnswer, StackNotFound
 from cloudmesh_cluster.steps.nodes import SERVER_TYPE
@@ -25,6 +26,8 @@ SETTLING = 10.0  # seconds in which what Heat has let go of may still be listed
 
 class NotDeleted(CloudError):
     """The stack, or something of it, is still there."""
+
+    code = codes.NOT_DELETED
 
 
 @dataclass(frozen=True)

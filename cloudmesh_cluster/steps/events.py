@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.cluster import Event
 from cloudmesh_cluster.model.errors import CloudError, NoAnswer, StackNotFound
 from cloudmesh_cluster.steps.follow import DEAF_HEAT
@@ -27,7 +28,7 @@ def followed(heat: Heat, stack_id: str, clock: Clock) -> Iterator[tuple[Event, .
         except NoAnswer as error:
             if clock.now() - heard >= DEAF_HEAT:
                 words = f"Heat has not answered for {DEAF_HEAT:.0f} s: {error.problem}"
-                raise CloudError(words) from error
+                raise CloudError(words, code=codes.HEAT_SILENT) from error
         else:
             heard = clock.now()
             known = set(seen)

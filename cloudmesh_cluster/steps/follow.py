@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.cluster import Node, Resource, Result, Stack
 from cloudmesh_cluster.model.errors import CloudError, ClusterError, NoAnswer, NodeError
@@ -27,9 +28,13 @@ STAGES = {told.BOOTED: "nodes booted", told.WIRED: "nodes wired", told.FINISHED:
 class StackFailed(ClusterError):
     """Heat could not make the stack."""
 
+    code = codes.STACK_FAILED
+
 
 class NodeFailed(ClusterError):
     """A node says that it could not do its part."""
+
+    code = codes.ROLE_SCRIPT
 
     def __init__(self, problem: str, reports: tuple[Report, ...]) -> None:
         super().__init__(problem)
@@ -83,7 +88,7 @@ def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
             if watch.clock.now() - heard < DEAF_HEAT:
                 return None
             words = f"Heat has not answered for {DEAF_HEAT:.0f} s: {error.problem}"
-            raise CloudError(words) from error
+            raise CloudError(words, code=codes.HEAT_SILENT) from error
         heard = watch.clock.now()
         _tell_reasons(watch, seen)
         if stack.status not in ("CREATE_COMPLETE", "CREATE_IN_PROGRESS"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.demand import (
     Most,
     Needs,
@@ -64,7 +65,15 @@ def insist(name: str, needs: Needs, cloud: Compute) -> None:
             f"{name} cannot be made: " + "\n".join(found.told),
             f"{found.answer}\nNothing was made. "
             f"To see all that it takes, plan with the same words: cm cluster plan {name}",
+            code=_code(found.problems[0]),
         )
+
+
+def _code(problem: Problem) -> str:
+    """What the problem is known as: of a flavor, of a network, else of a quota or limit."""
+    return {"flavor": codes.FLAVOR, "network": codes.NETWORK}.get(
+        problem.what.partition(" ")[0], codes.QUOTA
+    )
 
 
 def _no_route(needs: Needs, cloud: Compute) -> tuple[Problem, ...]:

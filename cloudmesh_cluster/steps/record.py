@@ -98,6 +98,7 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
         "node": verdict.node,
         "passed": verdict.passed,
         "seen": verdict.seen,
+        "code": verdict.code,
     }
 
 

@@ -152,16 +152,23 @@ def _judged(name: str, checks: Sequence[Check], outcome: Outcome) -> list[Verdic
             for check, result in zip(checks, _results(name, outcome, len(checks)), strict=True)
         ]
     except _NoResults as trouble:
-        return [Verdict(check, name, passed=False, seen=str(trouble)) for check in checks]
+        return [
+            Verdict(check, name, passed=False, seen=str(trouble), code=trouble.code)
+            for check in checks
+        ]
 
 
 class _NoResults(Exception):
     """The node gave no results of its checks; why."""
 
+    def __init__(self, why: str, code: str = "") -> None:
+        super().__init__(why)
+        self.code = code
+
 
 def _results(name: str, outcome: Outcome, count: int) -> tuple[Result, ...]:
     if isinstance(outcome, NodeError):
-        raise _NoResults(clipped(cause(name, outcome), 300))
+        raise _NoResults(clipped(cause(name, outcome), 300), outcome.code)
     try:
         return results(outcome.stdout.encode(BYTES), count)
     except ValueError as error:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.errors import ClusterError
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ class SystemClock:
 
 class TimedOut(ClusterError):
     """A wait came to its end before what it waited for."""
+
+    code = codes.TIME_OUT
 
 
 def wait_for(
