@@ -72,7 +72,7 @@ def test_every_reference_of_a_template_leads_somewhere(shape: str) -> None:
     sent = request(SHAPES[shape])
     for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
         template = yaml.safe_load(text)
-        parameters = {*template["parameters"], "OS::stack_name", "OS::stack_id"}
+        parameters = {*template["parameters"], "OS::stack_name", "OS::stack_id", "OS::project_id"}
         resources = set(template["resources"])
         for function, name in references(template):
             known = parameters if function == "get_param" else resources

@@ -38,6 +38,11 @@ class Compute:
     def __init__(self, region: CloudRegion) -> None:
         self._cloud = Connection(config=region)
 
+    @property
+    def project(self) -> str:
+        """The id of the project that we speak for."""
+        return str(self._cloud.current_project_id)
+
     def images(self) -> tuple[Image, ...]:
         """The active images that the project sees and a server can start from."""
         with translated("image list"):

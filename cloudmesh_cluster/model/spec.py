@@ -36,6 +36,7 @@ class Spec:
     external_network: str | None = None
     key: str | None = None
     timeout: int | None = None
+    expires: int | None = None  # seconds after create begins
     values: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, other: Spec) -> Spec:
@@ -72,7 +73,8 @@ TEXTS = (
     "external_network",
     "key",
 )
-NUMBERS = ("workers", "timeout")
+UNITS = {"m": 60, "h": 3600, "d": 86400}
+LONGEST_LIFE = 366 * 86400  # seconds
 
 
 def checked_name(name: str) -> str:
@@ -100,10 +102,25 @@ def checked_timeout(text: str, what: str = "--timeout") -> int:
     return _number(text, what, 24 * 60)
 
 
+def checked_expiry(text: str, what: str = "--expires") -> int:
+    """The seconds that the text gives, such as ``8h``; UsageError when they cannot be."""
+    match = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
+    seconds = int(match[1]) * UNITS[match[2]] if match else 0
+    if 0 < seconds <= LONGEST_LIFE:
+        return seconds
+    raise UsageError(
+        f"{what} takes minutes, hours or days such as 90m, 8h or 7d, not {text!r}",
+        f"At most {LONGEST_LIFE // 86400} days.",
+    )
+
+
 def _number(text: str, what: str, most: int) -> int:
     if re.fullmatch(r"[0-9]{1,6}", text) and 1 <= int(text) <= most:
         return int(text)
     raise UsageError(f"{what} takes a whole number from 1 to {most}, not {text!r}")
+
+
+NUMBERS = {"workers": checked_workers, "timeout": checked_timeout, "expires": checked_expiry}
 
 
 def assignments(words: Iterable[str]) -> dict[str, str]:
@@ -145,9 +162,8 @@ def _take(
     elif not isinstance(node, yaml.ScalarNode) or not node.value:
         problems.append(f"{at}: {key} takes one value")
     elif key in NUMBERS:
-        check = checked_workers if key == "workers" else checked_timeout
         try:
-            found[key] = check(node.value, key)
+            found[key] = NUMBERS[key](node.value, key)
         except UsageError as error:
             problems.append(f"{at}: {error.problem}")
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from cloudmesh_cluster.model import marks
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import MASTER, WORKER, Event, Node, Result, Stack
 from cloudmesh_cluster.model.demand import Needs
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 Row = dict[str, object]
 
 NODE = ("name", "role", "status", "address", "public_address", "checks")
-LISTED = ("name", "status", "product", "created")
+LISTED = ("name", "status", "product", "created", "expires", "expired")
 PRODUCT = ("name", "summary", "variables")
 SERVICE = ("name", "status", "pid", "memory_mb", "address")
 IMAGE = ("name", "status", "product", "base", "size_mb", "packages", "created")
@@ -121,6 +123,7 @@ def shown(cluster: Cluster, pages: Sequence[Page]) -> Row:
         "cloud": cluster.cloud.name,
         "product": cluster.product,
         "created": cluster.stack.created,
+        **lifetime(cluster.stack),
         "reason": cluster.stack.reason,
         "nodes": [node(one) for one in cluster.nodes],
         "pages": [
@@ -180,6 +183,22 @@ def listed(stack: Stack) -> Row:
         "status": stack.status,
         "product": tags.get("cm-cluster-product", ""),
         "created": stack.created,
+        **lifetime(stack),
+    }
+
+
+def clusters(rows: Sequence[Row], format: str) -> Answer:
+    """The answer of list; a table tells of expiry only where something expires."""
+    empty = format == "table" and not any(row["expires"] for row in rows)
+    return output.answer(rows, LISTED[:4] if empty else LISTED, format)
+
+
+def lifetime(stack: Stack) -> Row:
+    """When a cluster expires, and whether it has; null where it does not."""
+    end = marks.expires(stack.tags)
+    return {
+        "expires": None if end is None else marks.moment(end),
+        "expired": None if end is None else end <= time.time(),
     }
 
 

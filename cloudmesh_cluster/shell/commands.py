@@ -176,7 +176,7 @@ def listed(arguments: Arguments, environment: Environment) -> int:
         environment.progress.note(error.problem)
         stacks = ()
     rows = [answers.listed(stack) for stack in sorted(stacks, key=lambda stack: stack.name)]
-    environment.answer(output.answer(rows, answers.LISTED, arguments["--format"]))
+    environment.answer(answers.clusters(rows, arguments["--format"]))
     return ExitStatus.DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from cloudmesh_cluster.model.keys import KeyPair, Keys
 from cloudmesh_cluster.model.spec import (
     Spec,
     assignments,
+    checked_expiry,
     checked_name,
     checked_timeout,
     checked_workers,
@@ -45,6 +47,7 @@ def asked(arguments: Mapping[str, Any], environment: Environment) -> Asked:
 def options(arguments: Mapping[str, Any]) -> Spec:
     """The options as a spec."""
     workers, timeout = arguments["--workers"], arguments.get("--timeout")
+    life = arguments.get("--expires")
     return Spec(
         product=arguments["--product"],
         workers=checked_workers(workers) if workers is not None else None,
@@ -56,6 +59,7 @@ def options(arguments: Mapping[str, Any]) -> Spec:
         external_network=arguments["--external-network"],
         key=arguments["--key"],
         timeout=checked_timeout(timeout) if timeout is not None else None,
+        expires=checked_expiry(life) if life is not None else None,
         values=assignments(arguments["--set"]),
     )
 
@@ -84,8 +88,10 @@ def order(
             ca=environment.keypair(f"cm-{wanted.name}-ca"),
         ),
         cloud=cloud.name,
+        project=cloud.compute.project,
         keep=keep,
         one_file=one_file,
+        expires=int(time.time()) + wanted.spec.expires if wanted.spec.expires else None,
     )
 
 

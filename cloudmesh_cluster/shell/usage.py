@@ -9,7 +9,8 @@ Usage:
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
              [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
-             [--timeout=MINUTES] [--keep] [--dry-run] [--format=FORMAT]
+             [--timeout=MINUTES] [--expires=TIME] [--keep] [--dry-run]
+             [--format=FORMAT]
   cm cluster plan NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
@@ -82,6 +83,8 @@ Options:
   --set=NAME=VALUE            A setting of the product; may be repeated.
   --file=SPEC                 YAML file with these options; those given here win.
   --timeout=MINUTES           How long create may take (default: 30).
+  --expires=TIME              After how long it may be deleted: 90m, 8h or 7d
+                              (default: never).
   --keep                      Keep what was made when it fails.
   --dry-run                   Print what Heat would get, secrets masked; stop.
   --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.

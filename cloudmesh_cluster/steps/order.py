@@ -13,6 +13,7 @@ from cloudmesh_cluster.model.cluster import ROLES, StackRequest
 from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.errors import UsageError
 from cloudmesh_cluster.model.keys import Keys
+from cloudmesh_cluster.model.marks import expiry_tag
 from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, planned
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
@@ -168,13 +169,16 @@ def order(
     *,
     keys: Keys,
     cloud: str,
+    project: str = "",
     dns_servers: Sequence[str] = (),
     keep: bool = False,
     one_file: bool = False,
+    expires: int | None = None,
 ) -> Order:
     """The order that makes what was asked with what the cloud has; ``one_file`` has no shards.
 
-    Raises UsageError when the whole does not fit into one file.
+    ``expires`` is in seconds since 1970. Raises UsageError when the whole does not fit into one
+    file.
     """
     plan = planned(
         wanted.name,
@@ -206,7 +210,7 @@ def order(
             user_key=wanted.user_key,
             timeout_mins=wanted.timeout,
             dns_servers=tuple(dns_servers),
-            extra_tags=(unique_tag,),
+            extra_tags=(unique_tag, *([expiry_tag(expires)] if expires else ())),
         ),
     )
     return Order(
@@ -222,6 +226,7 @@ def order(
         told={
             "name": wanted.name,
             "cloud": cloud,
+            "project": project,
             "product": wanted.product.name,
             "workers": wanted.workers,
             "values": dict(wanted.product.values(wanted.spec.values)),

@@ -8,6 +8,7 @@ from cloudmesh_cluster.model.errors import UsageError
 from cloudmesh_cluster.model.spec import (
     Spec,
     assignments,
+    checked_expiry,
     checked_name,
     checked_workers,
     spec_file,
@@ -59,6 +60,20 @@ def test_a_spec_file_is_read() -> None:
 
     assert read.spec == Spec(product="plain", workers=3, values={"a": "1"})
     assert "port: 22" in read.expect_text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90m", 5400), ("8h", 28800), ("7d", 604800), ("366d", 31622400)]
+)
+def test_a_life_is_told_in_minutes_hours_or_days(text: str, seconds: int) -> None:
+    assert checked_expiry(text) == seconds
+    assert spec_file(f"expires: {text}\n", "s.yaml").spec.expires == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "h", "0h", "-1h", "8 h", "8h\n", "1.5h", "8s", "367d"])
+def test_a_life_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--expires takes minutes, hours or days"):
+        checked_expiry(text)
 
 
 def test_all_problems_of_a_spec_file_are_told_with_their_lines() -> None:

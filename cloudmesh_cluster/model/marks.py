@@ -1,0 +1,71 @@
+"""What tells that a thing in the cloud was made for a cluster of ours, and for which stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+EXPIRES = "cm-cluster-expires"  # a stack's tag, with seconds since 1970
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+CLUSTER = "[a-z](?:[a-z0-9-]*[a-z0-9])?"
+DESCRIPTION = re.compile(f"cm cluster ({CLUSTER}) ({UUID})")
+KEYPAIR = re.compile(f"({CLUSTER})-({UUID})-(.+)")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The cluster's name, and the id of its root stack."""
+
+    cluster: str
+    stack_id: str
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something that a project has; the mark is None where none of ours is on it.
+
+    ``owner`` is the id of what a port belongs to, or of the port of a floating IP; ``near`` are the
+    security groups of a port, or the networks of a router.
+    """
+
+    kind: str
+    id: str
+    name: str = ""
+    mark: Mark | None = None
+    owner: str = ""
+    near: tuple[str, ...] = ()
+
+
+def by_description(text: str) -> Mark | None:
+    """The mark on what Neutron keeps: ``cm cluster NAME STACK``, and no word more."""
+    match = DESCRIPTION.fullmatch(text)
+    return Mark(match[1], match[2]) if match else None
+
+
+def by_metadata(told: Mapping[str, str]) -> Mark | None:
+    """The mark on a server."""
+    return by_description(f"cm cluster {told.get('cm_cluster')} {told.get('cm_stack')}")
+
+
+def by_keypair(name: str, project: str) -> Mark | None:
+    """The mark on a keypair of this project: a user has the same keypairs in all projects."""
+    match = KEYPAIR.fullmatch(name)
+    return Mark(match[1], match[2]) if match and match[3] == project else None
+
+
+def expiry_tag(moment: int) -> str:
+    """The tag of a stack that expires at that many seconds since 1970."""
+    return f"{EXPIRES}={moment}"
+
+
+def expires(tags: Sequence[str]) -> int | None:
+    """When a stack expires, in seconds since 1970; None without such a tag."""
+    told = re.compile(f"{EXPIRES}=([0-9]{{1,11}})")
+    return next((int(match[1]) for match in map(told.fullmatch, tags) if match), None)
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as Heat writes a time."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
