@@ -98,7 +98,7 @@ def stack_request(plan: Plan, ingredients: Ingredients) -> StackRequest:
             f"scripts/{role}.tar.gz.b64": _payload(plan, ingredients.scripts[role])
             for role in ROLES
         },
-        **{f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard) for shard in plan.shards},
+        **_shard_files(plan),
     }
     return StackRequest(
         name=plan.cluster,
@@ -108,6 +108,43 @@ def stack_request(plan: Plan, ingredients: Ingredients) -> StackRequest:
         tags=(TAG, f"{TAG}-product={plan.product}", *ingredients.extra_tags),
         timeout_mins=ingredients.timeout_mins,
     )
+
+
+def update_request(
+    plan: Plan,
+    *,
+    nodes: KeyPair,
+    ca: KeyPair,
+    timeout_mins: int,
+    changed: Mapping[str, str] | None = None,
+) -> StackRequest:
+    """What makes a stack that is there the planned one; parameters left out stay as they are.
+
+    A new node has no scripts in its user_data: the client, which wires it, brings them. Its first
+    keypair serves until then. ``changed`` are parameters with new values.
+    """
+    files = {
+        **{f"user_data/{name}": _user_data(name) for name in USER_DATA},
+        **{f"scripts/{role}.tar.gz.b64": "" for role in ROLES},
+        **_shard_files(plan),
+    }
+    parameters = {
+        "deadline": wiring_seconds(timeout_mins),
+        "node_public_key": nodes.public,
+        "node_private_key": nodes.private.strip(),
+        "ca_public_key": ca.public,
+        "ca_private_key": ca.private.strip(),
+        **(changed or {}),
+    }
+    template = _template("cluster.yaml.j2", plan=plan)
+    return StackRequest(plan.cluster, template, files, parameters, (), timeout_mins)
+
+
+def _shard_files(plan: Plan) -> dict[str, str]:
+    return {
+        f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard, generation=plan.generation)
+        for shard in plan.shards
+    }
 
 
 def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, bytes]:
@@ -205,7 +242,10 @@ def _fits(plan: Plan, payload: str) -> bool:
 
 
 def _user_data(name: str) -> str:
-    return (TEMPLATES / "user_data" / name).read_text()
+    """The script without its comments, for which user_data has no room in a large cluster."""
+    first, *lines = (TEMPLATES / "user_data" / name).read_text().splitlines()
+    kept = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return "\n".join([first, *kept]) + "\n"
 
 
 def _template(name: str, **values: object) -> str:

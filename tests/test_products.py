@@ -66,7 +66,7 @@ def test_our_products_are_whole() -> None:
     for one in products([TEMPLATES]).values():
         assert one.summary
         for role in ROLES:
-            one.script(role, values_of("c", 2, one.values({})))
+            one.script(role, values_of("c", [1, 2], one.values({})))
 
 
 @pytest.mark.parametrize("switched", ["no", "yes"])
@@ -76,7 +76,7 @@ def test_our_scripts_pass_shellcheck(name: str, role: str, switched: str) -> Non
     one = product(name, [TEMPLATES])
     switches = {v.name: switched for v in one.variables if v.type == "yes-no"}
     texts = {v.name: "a b" for v in one.variables if v.name in ("packages", "mirror")}
-    script = one.script(role, values_of("c", 3, one.values({**texts, **switches})))
+    script = one.script(role, values_of("c", [1, 2, 3], one.values({**texts, **switches})))
 
     shellcheck = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run(
@@ -173,9 +173,9 @@ def test_a_page_is_there_when_its_variable_says_so() -> None:
 
 def test_plain_runs_nothing_unless_it_is_asked_to() -> None:
     plain = product("plain", [TEMPLATES])
-    asked_for = values_of("c", 1, plain.values({"packages": "htop"}))
+    asked_for = values_of("c", [1], plain.values({"packages": "htop"}))
 
-    assert plain.script("worker", values_of("c", 1, plain.values({}))) == ""
+    assert plain.script("worker", values_of("c", [1], plain.values({}))) == ""
     assert "need htop" in plain.script("worker", asked_for)
 
 

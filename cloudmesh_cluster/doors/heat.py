@@ -44,6 +44,42 @@ class Heat:
             )
         return str(answer["stack"]["id"])
 
+    def update(self, stack_id: str, request: StackRequest) -> None:
+        """Start an update to what the request has; parameters that it leaves out stay as they are.
+
+        Heat looks at what is really there, so that a server that is gone is made again.
+        """
+        with translated(f"stack update {stack_id}"):
+            self._client.stacks.update(stack_id, **_changes(request), converge=True)
+
+    def preview(self, stack_id: str, request: StackRequest) -> dict[str, str]:
+        """By resource name, what an update would do: ``added``, ``replaced``, ``deleted`` ..."""
+        with translated(f"stack update preview {stack_id}"):
+            told = self._client.stacks.preview_update(
+                stack_id, show_nested=True, **_changes(request)
+            )
+        changes = told.get("resource_changes", {})
+        return {
+            str(one.get("resource_name")): fate
+            for fate in ("unchanged", "updated", "added", "deleted", "replaced")
+            for one in changes.get(fate, [])
+        }
+
+    def template(self, stack_id: str) -> Mapping[str, Any]:
+        """The stack's own template, as it was last asked for."""
+        with translated(f"stack template show {stack_id}"):
+            return dict(self._client.stacks.template(stack_id))
+
+    def files(self, stack_id: str) -> Mapping[str, str]:
+        """The files that came with the stack's template, by name."""
+        with translated(f"stack file list {stack_id}"):
+            return dict(self._client.stacks.files(stack_id))
+
+    def mark_unhealthy(self, stack_id: str, resource: str, reason: str) -> None:
+        """Have the next update of the stack make this resource anew."""
+        with translated(f"stack resource mark unhealthy {stack_id} {resource}"):
+            self._client.resources.mark_unhealthy(stack_id, resource, True, reason)
+
     def stack(self, name_or_id: str) -> Stack:
         """The stack with its outputs; StackNotFound when there is none."""
         with translated(f"stack show {name_or_id}"):
@@ -91,6 +127,17 @@ class Heat:
                 self._client.stacks.delete(stack_id)
         except StackNotFound:
             return
+
+
+def _changes(request: StackRequest) -> dict[str, Any]:
+    return {
+        "existing": True,
+        "template": request.template,
+        "files": dict(request.files),
+        "parameters": dict(request.parameters),
+        "timeout_mins": request.timeout_mins,
+        "disable_rollback": True,
+    }
 
 
 @contextmanager

@@ -22,6 +22,7 @@ class Target:
     host_keys: tuple[str, ...]
     port: int = SSH_PORT
     role: str = ""
+    server: str = ""  # the id of the server that has these host keys
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from cloudmesh_cluster.model.cluster import MASTER, WORKER
 
@@ -30,42 +31,53 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """The shape of a cluster: all that decides what its template looks like."""
+    """The shape of a cluster: all that decides what its template looks like.
+
+    A node never moves from one stack to another: Heat would make it anew.
+    """
 
     cluster: str
     product: str
     master: PlannedNode
-    workers: tuple[PlannedNode, ...]
+    flat_workers: tuple[PlannedNode, ...]  # in the root stack, the one that wires left out
+    shards: tuple[Shard, ...]
+    wirer: PlannedNode | None  # wires the others, from the root stack, where it sees them all
     makes_network: bool
     floating: bool
     shard_size: int = SHARD_SIZE
+    generation: int = 1  # how often the cluster was asked for; each has a handle of its own
+
+    @property
+    def workers(self) -> tuple[PlannedNode, ...]:
+        """All workers, in the order of their numbers."""
+        sharded = [node for shard in self.shards for node in shard.nodes]
+        wirer = () if self.wirer is None else (self.wirer,)
+        return tuple(sorted((*self.flat_workers, *sharded, *wirer), key=number))
 
     @property
     def last_worker(self) -> PlannedNode:
-        """The node that wires the others; it stays in the root stack, where it sees them all."""
+        """The worker with the highest number."""
         return self.workers[-1]
-
-    @property
-    def flat_workers(self) -> tuple[PlannedNode, ...]:
-        """The workers in the root stack, the last one left out."""
-        return () if self.shards else self.workers[:-1]
-
-    @property
-    def shards(self) -> tuple[Shard, ...]:
-        """The nested stacks; none when all workers fit into the root."""
-        if len(self.workers) <= self.shard_size:
-            return ()
-        rest = self.workers[:-1]
-        starts = range(0, len(rest), self.shard_size)
-        return tuple(
-            Shard(f"shard{number}", rest[start : start + self.shard_size])
-            for number, start in enumerate(starts, 1)
-        )
 
     @property
     def nodes(self) -> tuple[PlannedNode, ...]:
         """All nodes, the master first."""
         return (self.master, *self.workers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all nodes, the master's first."""
+        return tuple(node.name for node in self.nodes)
+
+
+def number(node: PlannedNode) -> int:
+    """A worker's number."""
+    return int(node.alias.removeprefix(WORKER))
+
+
+def worker(cluster: str, number: int) -> PlannedNode:
+    """The worker of that number."""
+    return PlannedNode(f"{cluster}-{WORKER}{number}", WORKER, f"{WORKER}{number}")
 
 
 def planned(
@@ -77,16 +89,72 @@ def planned(
     floating: bool,
     shard_size: int = SHARD_SIZE,
 ) -> Plan:
-    """The plan of a cluster with that many equal workers."""
+    """The plan of a new cluster with that many equal workers; the last one wires them."""
+    *rest, last = (worker(cluster, number) for number in range(1, workers + 1))
+    few = workers <= shard_size
     return Plan(
         cluster=cluster,
         product=product,
         master=PlannedNode(f"{cluster}-{MASTER}", MASTER, MASTER),
-        workers=tuple(
-            PlannedNode(f"{cluster}-{WORKER}{number}", WORKER, f"{WORKER}{number}")
-            for number in range(1, workers + 1)
-        ),
+        flat_workers=tuple(rest) if few else (),
+        shards=() if few else _shards(rest, shard_size, ()),
+        wirer=last,
         makes_network=makes_network,
         floating=floating,
         shard_size=shard_size,
     )
+
+
+def grown(plan: Plan, numbers: Iterable[int]) -> Plan:
+    """The plan with more workers, which the client wires: in the root while they are few."""
+    new = [worker(plan.cluster, number) for number in sorted(numbers)]
+    plan = without_wirer(plan)
+    room = 0 if plan.shards else max(0, plan.shard_size - len(plan.flat_workers))
+    flat = tuple(sorted((*plan.flat_workers, *new[:room]), key=number))
+    return replace(plan, flat_workers=flat, shards=_filled(plan, new[room:]))
+
+
+def without(plan: Plan, names: Collection[str]) -> Plan:
+    """The plan without the workers of these names; a shard that loses all is gone, too."""
+    plan = without_wirer(plan)
+    shards = (
+        Shard(shard.name, tuple(node for node in shard.nodes if node.name not in names))
+        for shard in plan.shards
+    )
+    return replace(
+        plan,
+        flat_workers=tuple(node for node in plan.flat_workers if node.name not in names),
+        shards=tuple(shard for shard in shards if shard.nodes),
+    )
+
+
+def without_wirer(plan: Plan) -> Plan:
+    """The plan of a cluster that the client wires: all workers are alike."""
+    if plan.wirer is None:
+        return plan
+    flat = tuple(sorted((*plan.flat_workers, plan.wirer), key=number))
+    return replace(plan, flat_workers=flat, wirer=None)
+
+
+def free_numbers(plan: Plan, count: int) -> tuple[int, ...]:
+    """The lowest numbers that no worker has, so many of them."""
+    taken = {number(node) for node in plan.workers}
+    most = count + len(taken)
+    return tuple(one for one in range(1, most + 1) if one not in taken)[:count]
+
+
+def _filled(plan: Plan, new: list[PlannedNode]) -> tuple[Shard, ...]:
+    """The shards with these workers as well: first where there is room, then in new shards."""
+    filled: list[Shard] = []
+    for shard in plan.shards:
+        room = plan.shard_size - len(shard.nodes)
+        filled.append(Shard(shard.name, tuple(sorted((*shard.nodes, *new[:room]), key=number))))
+        new = new[room:]
+    return (*filled, *_shards(new, plan.shard_size, [shard.name for shard in filled]))
+
+
+def _shards(nodes: list[PlannedNode], size: int, taken: Collection[str]) -> tuple[Shard, ...]:
+    parts = [tuple(nodes[start : start + size]) for start in range(0, len(nodes), size)]
+    names = (f"shard{one}" for one in range(1, len(taken) + len(parts) + 1))
+    free = [name for name in names if name not in taken]
+    return tuple(Shard(name, part) for name, part in zip(free, parts, strict=False))

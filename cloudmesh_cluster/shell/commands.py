@@ -241,7 +241,7 @@ def products(arguments: Arguments, environment: Environment) -> int:
     if arguments["NAME"]:
         one = known.product(arguments["NAME"], places)
         told = one.expectations()
-        values = values_of("NAME", DEFAULT_WORKERS, one.values({}))
+        values = values_of("NAME", range(1, DEFAULT_WORKERS + 1), one.values({}))
         checks = checks_of([(told[1], told[0])], values) if told else ()
         environment.answer(answers.described(answers.product_whole(one, checks), format))
         return ExitStatus.DONE

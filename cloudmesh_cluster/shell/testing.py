@@ -10,12 +10,13 @@ from xml.etree import ElementTree
 from cloudmesh_cluster import products
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import ROLES, Result
+from cloudmesh_cluster.model.cluster import ROLES, WORKER, Result
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
 from cloudmesh_cluster.model.names import grouped
 from cloudmesh_cluster.model.spec import DEFAULT_PRODUCT, checked_name
 from cloudmesh_cluster.shell import answers, files, finding, output
 from cloudmesh_cluster.shell.environment import Environment
+from cloudmesh_cluster.steps.layout import numbers
 from cloudmesh_cluster.steps.order import Source, checks_of, values_of
 from cloudmesh_cluster.steps.verify import verdicts
 
@@ -108,7 +109,8 @@ def _checks(
     kept = [(one["source"], one["text"]) for one in order.get("expect", [])]
     if not order and own:
         kept = [(own[1], own[0])]
-    values = values_of(name, len(access.of("worker")), order.get("values") or product.values({}))
+    workers = numbers([one.name for one in access.of(WORKER)])
+    values = values_of(name, workers, order.get("values") or product.values({}))
     return checks_of([*kept, *given], values)
 
 

@@ -125,7 +125,7 @@ def create(order: Order, outside: Outside) -> Created:
                 outside.clock,
                 outside.progress,
             )
-        _insist(found)
+        insist(found)
     except NameTaken:
         outside.workspace.forget()
         raise
@@ -187,17 +187,21 @@ def _when_wired(order: Order, outside: Outside, watch: follow.Watch, seen: follo
 def _bring(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
     """Carry what user_data could not; the nodes wait for it."""
     for role, packed in order.late_scripts.items():
-        _carry(watch, seen, role, TAKE_SCRIPTS, packed, "the role's script")
+        _carry(watch, seen.access, role, TAKE_SCRIPTS, packed, "the role's script")
     for name, path in order.carried.items():
-        watch.progress.stage(f"{name} carried to the master")
-        take = f"sudo -n bash -ec {shlex.quote(TAKE_FILE)} {CARRIED} {shlex.quote(name)}"
-        _carry(watch, seen, MASTER, take, path.read_bytes(), name)
+        bring_file(watch, seen.access, name, path)
+
+
+def bring_file(watch: follow.Watch, access: Access, name: str, path: Path) -> None:
+    """Return when the master has the file, whole; NodeError says why it has not."""
+    watch.progress.stage(f"{name} carried to the master")
+    take = f"sudo -n bash -ec {shlex.quote(TAKE_FILE)} {CARRIED} {shlex.quote(name)}"
+    _carry(watch, access, MASTER, take, path.read_bytes(), name)
 
 
 def _carry(
-    watch: follow.Watch, seen: follow.Seen, role: str, take: str, content: bytes, what: str
+    watch: follow.Watch, access: Access, role: str, take: str, content: bytes, what: str
 ) -> None:
-    access = seen.access
     seconds = max(60.0, watch.deadline - watch.clock.now())
     with watch.connects(access) as fleet:
         outcomes = fleet.run(access.of(role), take, stdin=content, timeout=seconds)
@@ -209,7 +213,8 @@ def _carry(
             raise NodeError(words, code=codes.NOT_CARRIED)
 
 
-def _insist(found: Sequence[Verdict]) -> None:
+def insist(found: Sequence[Verdict]) -> None:
+    """Nothing when every check passed; VerificationFailed tells those that did not."""
     failed = [one for one in found if not one.passed]
     if failed:
         raise VerificationFailed(failures(failed))
@@ -241,7 +246,7 @@ def _end(
     if not seen.stack_id:
         lost = interrupted or isinstance(error, NoAnswer)
         seen.stack_id = (_found_by_tag(order, outside, 3.0) or "") if lost else ""
-    files, where = _recorded(outside, watch, seen, error, found)
+    files, where = recorded(outside, watch, seen, error, found)
     problem = _problem(order, error, files)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: rolling back")
@@ -252,7 +257,7 @@ def _end(
     raise CreateFailed(problem, fate, ExitStatus(status)) from error
 
 
-def _recorded(
+def recorded(
     outside: Outside,
     watch: follow.Watch,
     seen: follow.Seen,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +22,8 @@ from cloudmesh_cluster.steps.wait import Clock, wait_for
 SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
 DEAF_HEAT = 60.0  # seconds for which Heat may give no answer before we give up
 PATIENCE = 20.0  # seconds that one such question may take
+MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+UNDER_WAY = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 STAGES = {told.BOOTED: "nodes booted", told.WIRED: "nodes wired", told.FINISHED: "scripts ended"}
 
 
@@ -71,10 +73,11 @@ class Seen:
         return of_stack.access_reported(self.nodes, self.reports)
 
 
-def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
-    """Return when Heat has made the stack.
+def stack_made(watch: Watch, seen: Seen, expected: int, handle: str = "") -> None:
+    """Return when Heat has made, or updated, the stack.
 
-    Raises StackFailed with Heat's reasons, TimedOut with what is missing.
+    An update has begun when the stack has the resource ``handle``, which only it brings. Raises
+    StackFailed with Heat's reasons, TimedOut with what is missing.
     """
     heard = watch.clock.now()
 
@@ -91,9 +94,11 @@ def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
             raise CloudError(words, code=codes.HEAT_SILENT) from error
         heard = watch.clock.now()
         _tell_reasons(watch, seen)
-        if stack.status not in ("CREATE_COMPLETE", "CREATE_IN_PROGRESS"):
+        if handle and not _made_of(seen, handle):
+            return None
+        if stack.status not in UNDER_WAY + MADE:
             raise StackFailed(_stack_words(stack, seen))
-        return stack if stack.status == "CREATE_COMPLETE" else None
+        return stack if stack.status in MADE else None
 
     _until(watch, look, expected, lambda: _late_stack(seen, expected))
     seen.stack = watch.heat.stack(seen.stack_id)
@@ -104,25 +109,36 @@ def stack_made(watch: Watch, seen: Seen, expected: int) -> None:
     seen.reached["stack"] = watch.clock.now()
 
 
+def nodes_booted(watch: Watch, seen: Seen) -> None:
+    """Return when every node has booted; TimedOut names those that have not reported it."""
+    _phases_passed(watch, seen, (told.BOOTED,), lambda: None)
+
+
 def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None]) -> None:
     """Return when every node has booted, is wired and its role's scripts have ended well.
 
     ``when_wired`` is called once, when all are wired. Raises NodeFailed as soon as one node
     reports a failure, TimedOut naming the nodes that have not reported.
     """
+    _phases_passed(watch, seen, told.PHASES, when_wired)
+
+
+def _phases_passed(
+    watch: Watch, seen: Seen, phases: Sequence[str], when_wired: Callable[[], None]
+) -> None:
     asks = _Asks(watch)
     total = len(seen.nodes)
 
     def passed(phase: str) -> bool | None:
         if _missing(seen, phase):
             _listen(watch, seen, asks)
-        if failures := told.failed(seen.reports):
+        if failures := [one for one in told.failed(seen.reports) if one.phase in phases]:
             raise NodeFailed(_node_words(watch, seen, failures), tuple(failures))
         missing = _missing(seen, phase)
         watch.progress.stage(STAGES[phase], total - len(missing), total)
         return None if missing else True
 
-    for phase in told.PHASES:
+    for phase in phases:
         _until(watch, partial(passed, phase), total, partial(_late_nodes, watch, seen, phase))
         seen.reached[phase] = watch.clock.now()
         if phase == told.WIRED:
@@ -140,10 +156,13 @@ def _until(
 
 def _made(seen: Seen) -> list[Resource]:
     return [
-        one
-        for one in seen.resources
-        if one.type == of_stack.SERVER_TYPE and one.status == "CREATE_COMPLETE"
+        one for one in seen.resources if one.type == of_stack.SERVER_TYPE and one.status in MADE
     ]
+
+
+def _made_of(seen: Seen, name: str) -> bool:
+    """Whether there is such a resource, on which Heat has begun."""
+    return any(one.name == name and not one.status.startswith("INIT") for one in seen.resources)
 
 
 def _missing(seen: Seen, phase: str) -> list[str]:
@@ -221,7 +240,8 @@ def _last_words(watch: Watch, seen: Seen, name: str) -> str:
 
 def _listen(watch: Watch, seen: Seen, asks: _Asks) -> None:
     try:
-        seen.reports.update(told.signalled(watch.heat, of_stack.handles(seen.resources)))
+        told_now = told.signalled(watch.heat, of_stack.handles(seen.resources))
+        seen.reports.update(told.of_servers(told_now, seen.nodes))
     except NoAnswer:
         pass  # the deadline ends it; Heat may be starting again
     else:
@@ -245,7 +265,7 @@ class _Asks:
         self._read_consoles(seen, silent)
         for result in self._answers(seen, silent).values():
             if isinstance(result, Result):
-                seen.reports.update(told.read_from(result))
+                seen.reports.update(told.of_servers(told.read_from(result), seen.nodes))
 
     def _read_consoles(self, seen: Seen, silent: list[str]) -> None:
         for node in seen.nodes:

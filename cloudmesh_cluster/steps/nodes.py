@@ -72,6 +72,7 @@ def access(
             login=logins[node.name],
             host_keys=(host_keys[node.name],),
             role=node.role,
+            server=node.server_id,
         )
         for node in nodes
         if node.name in logins and node.name in host_keys

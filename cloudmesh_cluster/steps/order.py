@@ -63,13 +63,17 @@ def asked(
     product_named: Callable[[str], Product],
     script: Callable[[str], bytes | None],
     user_key: Callable[[str], str],
+    numbers: Sequence[int] = (),
 ) -> Asked:
-    """What the user asked for, put together; UsageError tells every problem of the expectations."""
+    """What the user asked for, put together; UsageError tells every problem of the expectations.
+
+    ``numbers`` are the workers' where they are not simply counted.
+    """
     spec = options.over(file.spec) if file else options
     product = product_named(spec.product or DEFAULT_PRODUCT)
     spec = spec.over(product.defaults)
     chosen = product.values(spec.values)
-    values = values_of(name, spec.workers or DEFAULT_WORKERS, chosen)
+    values = values_of(name, numbers or range(1, (spec.workers or DEFAULT_WORKERS) + 1), chosen)
     found, sources = _expectations(file, expectations, product, values)
     return Asked(
         name=name,
@@ -98,15 +102,15 @@ def _readable(carried: Mapping[str, Path]) -> Mapping[str, Path]:
     return carried
 
 
-def values_of(name: str, workers: int, chosen: Mapping[str, object]) -> dict[str, object]:
-    """What ``{{ }}`` can name in expectations and in a product's scripts."""
+def values_of(name: str, numbers: Sequence[int], chosen: Mapping[str, object]) -> dict[str, object]:
+    """What ``{{ }}`` can name in expectations and in a product's scripts; workers by number."""
     return {
         **chosen,
         "cluster": name,
-        "workers": workers,
-        "nodes": workers + 1,
+        "workers": len(numbers),
+        "nodes": len(numbers) + 1,
         "master": f"{name}-master",
-        "worker_names": [f"{name}-worker{number}" for number in range(1, workers + 1)],
+        "worker_names": [f"{name}-worker{number}" for number in numbers],
     }
 
 
@@ -229,6 +233,7 @@ def order(
             "project": project,
             "product": wanted.product.name,
             "workers": wanted.workers,
+            "numbers": list(range(1, wanted.workers + 1)),
             "values": dict(wanted.product.values(wanted.spec.values)),
             "expect": [{"source": source, "text": text} for source, text in wanted.sources],
         },

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cloudmesh_cluster.model.cluster import Result
+from cloudmesh_cluster.model.cluster import Node, Result
 
 BOOTED = "booted"  # has its keys, and its host key is known
 WIRED = "wired"  # knows every other node by name
@@ -76,6 +76,16 @@ def signalled(heat: Signals, handles: Iterable[tuple[str, str]]) -> dict[tuple[s
         for data in heat.signals(stack_id, handle).values()
     ]
     return {(one.node, one.phase): one for one in told if one}
+
+
+def of_servers(reports: Reports, nodes: Iterable[Node]) -> dict[tuple[str, str], Report]:
+    """Those of the reports that a server of another id, which had the name before, did not send."""
+    servers = {node.name: node.server_id for node in nodes}
+    return {
+        key: one
+        for key, one in reports.items()
+        if not one.server or one.server == servers.get(one.node, one.server)
+    }
 
 
 def read_from(result: Result) -> dict[tuple[str, str], Report]:

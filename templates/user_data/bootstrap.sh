@@ -18,7 +18,7 @@ scripts='__scripts__'
 
 state=/var/lib/cm-cluster
 logs=/var/log/cm-cluster
-mkdir -p "$state/status" "$state/scripts" "$logs"
+mkdir -p "$state/status" "$state/scripts" "$state/ran" "$logs"
 chmod 755 "$state" "$state/status" "$logs"
 exec </dev/null >>"$logs/bootstrap.log" 2>&1
 
@@ -44,13 +44,19 @@ server=$(tr -cd '[:alnum:]-' </var/lib/cloud/data/instance-id)
 
 # ---- reports: kept on the node, and signalled to Heat where Heat can be reached ----------
 
-# report PHASE EXIT REASON: in the background, so that a deaf Heat delays nothing.
-report() {
-  local file=$state/status/$1 try
+# note PHASE EXIT REASON: kept on the node.
+note() {
+  local file=$state/status/$1
   printf '{"id":"%s.%s","status":"SUCCESS","reason":"%s","data":{"node":"%s","phase":"%s","exit":%d,"reason":"%s","login":"%s","host_key":"%s","server":"%s","at":%d}}\n' \
     "$name" "$1" "$1" "$name" "$1" "$2" "$3" "$login" "$host_key" "$server" "$(date +%s)" >"$file.new"
   chmod 644 "$file.new"
   mv "$file.new" "$file"
+}
+
+# report PHASE EXIT REASON: signalled in the background, so that a deaf Heat delays nothing.
+report() {
+  local file=$state/status/$1 try
+  note "$@"
   say "$1: exit $2 $3"
   (
     for try in 1 2 3 4 5; do
@@ -169,10 +175,14 @@ unpack_scripts() {
   fi
 }
 
-# run NAME: one of the role's scripts, in the interpreter that it names, or bash.
+# run NAME: one of the role's scripts, in the interpreter that it names, or bash; one that has ended
+# well here, as it is, does not run again.
 run() {
-  local file=$state/scripts/$1 interpreter=(/bin/bash)
+  local file=$state/scripts/$1 sum interpreter=(/bin/bash) status
   [ -e "$file" ] || return 0
+  sum=$(sha256sum <"$file")
+  [ "$(cat "$state/ran/$1" 2>/dev/null)" != "$sum" ] || return 0
+  rm -f "$state/ran/$1"
   chmod 700 "$file"
   [ "$(head -c 2 "$file")" = '#!' ] && interpreter=()
   say "$1 script starts"
@@ -182,21 +192,73 @@ run() {
     export HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
     export CM_CLUSTER=$cluster CM_ROLE=$role CM_NODE=$name CM_WORKERS=$workers
     exec "${interpreter[@]}" "$file"
-  ) >"$logs/$1.log" 2>&1
+  ) >"$logs/$1.log" 2>&1 9>&-
+  status=$?
+  [ "$status" -ne 0 ] || printf '%s\n' "$sum" >"$state/ran/$1"
+  return "$status"
+}
+
+# run_all: the scripts in their order, never beside another who runs them; what fails is in $script.
+run_all() {
+  local status
+  exec 9>"$state/lock"
+  flock 9
+  for script in product role; do
+    run "$script"
+    status=$?
+    [ "$status" -eq 0 ] || return "$status"
+  done
 }
 
 run_scripts() {
   local script status
   unpack_scripts || { report finished 75 'the scripts did not arrive in time'; return; }
-  for script in product role; do
-    run "$script"
-    status=$?
-    if [ "$status" -ne 0 ]; then
-      report finished "$status" "$script script"
-      return
-    fi
-  done
-  report finished 0 ''
+  run_all
+  status=$?
+  if [ "$status" -ne 0 ]; then report finished "$status" "$script script"; else report finished 0 ''; fi
+}
+
+# ---- the client's end: the scripts as they are to be now -------------------------------------
+
+install_apply_end() {
+  {
+    echo '#!/bin/bash'
+    echo '# apply prepare WORKERS [again]: a tar.gz of scripts on standard input takes the place of those here.'
+    echo '# apply run: those of them run that have not ended well here as they are.'
+    declare -p state logs cluster role name login host_key server
+    declare -f say note run run_all prepare apply
+    echo 'umask 077; apply "$@"'
+  } >"$state/apply"
+  chmod 700 "$state/apply"
+}
+
+# What a node has published for others is of the product's script; the next run publishes anew.
+prepare() {
+  set -e
+  rm -rf "$state/scripts.new"
+  mkdir -p "$state/scripts.new"
+  tar -xz -C "$state/scripts.new"
+  [ "${2:-}" != again ] || rm -f "$state/ran/product"
+  if [ "$(cat "$state/ran/product" 2>/dev/null)" != "$(cat "$state/scripts.new/product" 2>/dev/null | sha256sum)" ]; then
+    rm -rf "$state/published"
+  fi
+  printf '%s\n' "$1" >"$state/workers"
+  touch "$state/scripts.new/complete"
+  rm -rf "$state/scripts"
+  mv "$state/scripts.new" "$state/scripts"
+}
+
+apply() {
+  local script status workers
+  if [ "$1" = prepare ]; then prepare "${@:2}"; return; fi
+  workers=$(<"$state/workers")
+  run_all
+  status=$?
+  if [ "$status" -eq 0 ]; then note finished 0 ''; return; fi
+  note finished "$status" "$script script"
+  echo "$script script ended with exit status $status" >&2
+  tail -n 8 "$logs/$script.log" >&2
+  return "$status"
 }
 
 be_wired() {
@@ -214,6 +276,7 @@ host_key=$(cut -d' ' -f1,2 <"$key_file.pub")
 give_keys root
 [ "$login" = root ] || give_keys "$login"
 install_wiring_end
+install_apply_end
 certify_host_key
 report booted 0 ''
 be_wired && run_scripts

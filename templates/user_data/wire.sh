@@ -10,12 +10,13 @@ HOSTS
 
 over_ssh() { ssh -n -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=5 "$@"; }
 
-# until_done SECONDS COMMAND...: again and again; false when the time is over.
+# until_done SECONDS COMMAND...: again and again; false when the time is over, or the client, who
+# may leave out a node that stays deaf, has wired the cluster in the meantime.
 until_done() {
   local end=$((SECONDS + $1))
   shift
   until "$@"; do
-    ((SECONDS < end)) || return 1
+    ((SECONDS < end)) && [ ! -e "$state/wired" ] || return 1
     sleep 0.5
   done
 }
@@ -69,6 +70,7 @@ known_hosts() {
 wire_all() {
   work=$(mktemp -d)
   on_all collect_key
+  [ ! -e "$state/wired" ] || return 0
   [ -z "$(deaf)" ] || { give_up; return; }
   { others; own_line; } >"$work/hosts"
   known_hosts >"$work/known_hosts"
@@ -77,7 +79,7 @@ wire_all() {
   "$state/wire" <"$work/wiring.tar"
   rm -f "$state/wired"
   on_all give_wiring
-  [ -z "$(deaf)" ] || { give_up; return; }
+  [ -e "$state/wired" ] || [ -z "$(deaf)" ] || { give_up; return; }
   touch "$state/wired"
   rm -rf "$work"
 }
