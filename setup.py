@@ -76,7 +76,7 @@ setup(
         *find_namespace_packages(include=["cloudmesh.cluster", "cloudmesh.cluster.*"]),
     ],
     # templates is a link to the folder beside the package; sdist and wheel hold the files.
-    package_data={"cloudmesh_cluster": ["templates/**", "local/**"]},
+    package_data={"cloudmesh_cluster": ["py.typed", "templates/**", "local/**"]},
     install_requires=REQUIRES,
     extras_require={
         "notebook": NOTEBOOK,

@@ -13,7 +13,8 @@ project = "cm cluster"
 copyright = "the authors of cm cluster, under the Apache License 2.0"
 version = release = cloudmesh_cluster.__version__
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+autodoc_preserve_defaults = True
 nb_execution_mode = "off"  # notebooks are shown as they were run: make notebooks
 exclude_patterns = ["_build"]
 html_theme = "alabaster"

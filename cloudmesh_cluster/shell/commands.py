@@ -31,29 +31,15 @@ def run(arguments: Arguments, environment: Environment) -> int:
 
 def create(arguments: Arguments, environment: Environment) -> int:
     """Make a cluster, or print what would be sent to Heat."""
-    from cloudmesh_cluster import render
+    from cloudmesh_cluster import api, render
     from cloudmesh_cluster.shell import ordering
-    from cloudmesh_cluster.steps import create as step
 
     wanted = ordering.asked(arguments, environment)
     if arguments["--dry-run"]:
         environment.answer(render.shown(ordering.rehearsed(wanted, environment).request))
         return ExitStatus.DONE
-    cloud = environment.cloud(wanted.spec.cloud, new=True)
-    _refuse_taken(wanted.name, cloud)
-    order = ordering.order(wanted, cloud, environment, keep=arguments["--keep"])
-    workspace = environment.workspace(wanted.name)
-    created = step.create(
-        order,
-        step.Outside(
-            heat=cloud.heat,
-            compute=cloud.compute,
-            workspace=workspace,
-            connects=lambda access: environment.fleet(workspace, access),
-            clock=environment.clock,
-            progress=environment.progress,
-        ),
-    )
+    made = api.created(wanted, environment, keep=arguments["--keep"])
+    cloud, created = made.cloud, made.created
     answer = answers.created(wanted.name, cloud.name, wanted.product.name, created)
     environment.answer(answers.cluster(answer, arguments["--format"]))
     environment.progress.note(
@@ -82,32 +68,14 @@ def plan(arguments: Arguments, environment: Environment) -> int:
 
 
 def _taken(name: str, cloud: Cloud) -> ClusterError | None:
+    from cloudmesh_cluster import api
     from cloudmesh_cluster.model.errors import NameTaken
 
     try:
-        _refuse_taken(name, cloud)
+        api.refuse_taken(name, cloud)
     except NameTaken as error:
         return error
     return None
-
-
-def _refuse_taken(name: str, cloud: Cloud) -> None:
-    from cloudmesh_cluster.model.errors import NameTaken, StackNotFound
-    from cloudmesh_cluster.steps.nodes import is_ours
-
-    try:
-        stack = cloud.heat.stack(name)
-    except StackNotFound:
-        return
-    if is_ours(stack):
-        raise NameTaken(
-            f"there is a cluster {name} already ({stack.status})",
-            f"Look at it: cm cluster show {name}; delete it: cm cluster delete {name}",
-        )
-    raise NameTaken(
-        f"the name {name} is taken by a stack that cm cluster did not make",
-        "Choose another name; that stack is left alone.",
-    )
 
 
 def template(arguments: Arguments, environment: Environment) -> int:
@@ -132,12 +100,12 @@ def template(arguments: Arguments, environment: Environment) -> int:
 
 def write(arguments: Arguments, environment: Environment) -> int:
     """Keep a role's script, or show the one that is kept."""
+    from cloudmesh_cluster import api
     from cloudmesh_cluster.model.spec import checked_name
 
     name, role = checked_name(arguments["NAME"]), files.role(arguments["ROLE"])
-    workspace = environment.workspace(name)
     if arguments["--show"]:
-        script = workspace.script(role)
+        script = environment.workspace(name).script(role)
         if script is None:
             raise ClusterError(
                 f"no script was written for the {role} role of {name}",
@@ -145,13 +113,7 @@ def write(arguments: Arguments, environment: Environment) -> int:
             )
         environment.answer(script.decode())
         return ExitStatus.DONE
-    script = files.script(arguments["FILE"], environment)
-    where = workspace.save_script(role, script)
-    environment.progress.note(f"{len(script)} bytes for {name}'s {role} role, kept in {where}")
-    if workspace.order():
-        environment.progress.note(
-            f"{name} was made already: the script is for the next create of that name."
-        )
+    api.written(name, role, files.script(arguments["FILE"], environment), environment)
     return ExitStatus.DONE
 
 
@@ -255,10 +217,12 @@ def products(arguments: Arguments, environment: Environment) -> int:
 
 def delete(arguments: Arguments, environment: Environment) -> int:
     """Delete clusters; every name is tried, and the first trouble is told at the end."""
+    from cloudmesh_cluster import api
+
     troubles: list[ClusterError] = []
     for name in dict.fromkeys(arguments["NAME"]):
         try:
-            _delete(name, arguments["--cloud"], environment)
+            api.deleted(name, arguments["--cloud"], environment)
         except ClusterError as error:
             troubles.append(error)
             environment.progress.note(f"{name}: {error.problem}")
@@ -268,34 +232,6 @@ def delete(arguments: Arguments, environment: Environment) -> int:
     if troubles:
         raise ClusterError(f"{len(troubles)} of {len(arguments['NAME'])} were not deleted")
     return ExitStatus.DONE
-
-
-def _delete(name: str, cloud_name: str | None, environment: Environment) -> None:
-    from cloudmesh_cluster.model.errors import NoCloud, StackNotFound
-    from cloudmesh_cluster.model.spec import checked_name
-    from cloudmesh_cluster.steps.delete import Outside, deleted
-    from cloudmesh_cluster.steps.nodes import is_ours
-
-    workspace = environment.workspace(checked_name(name))
-    where = "there is no cloud"
-    try:
-        cloud = environment.cloud(cloud_name or workspace.order().get("cloud"))
-        where = f"cloud {cloud.name} has no such cluster"
-        stack = cloud.heat.stack(name)
-    except (NoCloud, StackNotFound):
-        workspace.forget()
-        environment.progress.note(f"{name}: nothing to delete, {where}")
-        return
-    if not is_ours(stack):
-        raise UsageError(
-            f"stack {name} was not made by cm cluster, so it is left alone",
-            f"To delete it all the same: openstack stack delete {name}",
-        )
-    doors = Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
-    deleted(stack.id, doors)
-    workspace.forget()
-    environment.progress.close()
-    environment.progress.note(f"{name} is deleted, and nothing of it is left")
 
 
 # ---- the embedded cloud --------------------------------------------------------------------------

@@ -19,13 +19,14 @@ PUBLIC_KEY = re.compile(r"((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+) ([A-Za-z0
 
 def text(name: str) -> str:
     """The text of a file; UsageError when it is missing, a folder, empty or not UTF-8."""
-    content = decoded(_content(name), name)
-    if not content.strip():
+    found = decoded(content(name), name)
+    if not found.strip():
         raise UsageError(f"{name}: the file is empty")
-    return content
+    return found
 
 
-def _content(name: str) -> bytes:
+def content(name: str) -> bytes:
+    """The bytes of a file; UsageError when it is missing, a folder or not to be read."""
     try:
         return Path(name).expanduser().read_bytes()
     except FileNotFoundError as error:
@@ -55,16 +56,16 @@ def script(name: str | None, environment: Environment) -> bytes:
     """A role's script, byte by byte, from the file or from stdin; a terminal is not waited on."""
     if name is not None:
         text(name)
-        return _content(name)
+        return content(name)
     if environment.stdin.isatty():
         raise UsageError(
             "write takes the script from FILE or from stdin, and stdin is a terminal",
             environment.ways_to_give_a_script,
         )
-    content = environment.stdin.read()
-    if not decoded(content, "stdin").strip():
+    piped = environment.stdin.read()
+    if not decoded(piped, "stdin").strip():
         raise UsageError("the script on stdin is empty", environment.ways_to_give_a_script)
-    return content
+    return piped
 
 
 def piped_script(environment: Environment) -> bytes:
@@ -75,8 +76,8 @@ def piped_script(environment: Environment) -> bytes:
         return b""
     if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
         return b""
-    content = environment.stdin.read()
-    return content if decoded(content, "stdin").strip() else b""
+    piped = environment.stdin.read()
+    return piped if decoded(piped, "stdin").strip() else b""
 
 
 def public_key(name: str, environment: Environment) -> str:

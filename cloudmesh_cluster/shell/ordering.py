@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudmesh_cluster import products
@@ -29,15 +29,26 @@ UNCHOSEN = "(chosen from the cloud)"
 
 def asked(arguments: Mapping[str, Any], environment: Environment) -> Asked:
     """What the words ask for; every problem that needs no cloud is told here."""
-    name = checked_name(arguments["NAME"])
-    workspace = environment.workspace(name)
+    return wanted(
+        arguments["NAME"],
+        options(arguments),
+        file=arguments["--file"],
+        expect=arguments.get("--expect", []),
+        environment=environment,
+    )
+
+
+def wanted(
+    name: str, options: Spec, *, file: str | None, expect: Sequence[str], environment: Environment
+) -> Asked:
+    """What options and files ask for; every problem that needs no cloud is told here."""
+    workspace = environment.workspace(checked_name(name))
     places = products.folders(environment.products_folder)
-    spec = arguments["--file"]
     return step.asked(
         name,
-        options=options(arguments),
-        file=spec_file(files.text(spec), spec) if spec else None,
-        expectations=[(one, files.text(one)) for one in arguments.get("--expect", [])],
+        options=options,
+        file=spec_file(files.text(file), file) if file else None,
+        expectations=[(one, files.text(one)) for one in expect],
         product_named=lambda product: products.product(product, places),
         script=workspace.script,
         user_key=lambda key: files.public_key(key, environment),

@@ -7,20 +7,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from cloudmesh_cluster import products
+from cloudmesh_cluster import api
 from cloudmesh_cluster.model.access import Access
-from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import ROLES, WORKER, Result
+from cloudmesh_cluster.model.checks import Verdict
+from cloudmesh_cluster.model.cluster import Result
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
 from cloudmesh_cluster.model.names import grouped
-from cloudmesh_cluster.model.spec import DEFAULT_PRODUCT, checked_name
+from cloudmesh_cluster.model.spec import checked_name
 from cloudmesh_cluster.shell import answers, files, finding, output
 from cloudmesh_cluster.shell.environment import Environment
-from cloudmesh_cluster.steps.layout import numbers
-from cloudmesh_cluster.steps.order import Source, checks_of, values_of
-from cloudmesh_cluster.steps.verify import verdicts
-
-HOUR = 3600.0  # seconds that a command may take
 
 
 def test(arguments: Mapping[str, Any], environment: Environment) -> int:
@@ -40,8 +35,8 @@ def test(arguments: Mapping[str, Any], environment: Environment) -> int:
     if command:
         return _command(access, name, chosen, (command, b""), arguments["--format"], environment)
     if script:
-        return _command(access, name, chosen, (RUN, script), arguments["--format"], environment)
-    found = _verdicts(access, name, chosen, given, environment)
+        return _command(access, name, chosen, (api.RUN, script), arguments["--format"], environment)
+    found = api.verdicts(name, access, chosen, given, environment)
     if arguments["--junit"]:
         _write_junit(arguments["--junit"], name, found)
     rows = [answers.verdict(one) for one in found]
@@ -49,13 +44,6 @@ def test(arguments: Mapping[str, Any], environment: Environment) -> int:
     failed = [one for one in found if not one.passed]
     environment.progress.note(f"{len(found) - len(failed)} of {len(found)} checks passed")
     return ExitStatus.UNVERIFIED if failed else ExitStatus.DONE
-
-
-# A script names its own interpreter, so it has to be a file.
-RUN = (
-    'f=$(mktemp) && trap \'rm -f "$f"\' EXIT && cat >"$f" && chmod 700 "$f" && '
-    'case $(head -c 2 "$f") in "#!") "$f" ;; *) bash "$f" ;; esac'
-)
 
 
 def _command(
@@ -66,52 +54,10 @@ def _command(
     format: str,
     environment: Environment,
 ) -> int:
-    words, stdin = command
-    targets = access.of(role)
-    environment.progress.stage("nodes answered", 0, len(targets))
-    done = iter(range(1, len(targets) + 1))
-    with environment.fleet(environment.workspace(name), access) as fleet:
-        outcomes = fleet.run(
-            targets,
-            words,
-            stdin=stdin,
-            timeout=HOUR,
-            answered=lambda *_: environment.progress.stage(
-                "nodes answered", next(done), len(targets)
-            ),
-        )
+    outcomes = api.outcomes(name, access, access.of(role), command, environment=environment)
     environment.answer(answers.groups(grouped(outcomes), format))
     good = all(isinstance(one, Result) and not one.exit_status for one in outcomes.values())
     return ExitStatus.DONE if good else ExitStatus.UNVERIFIED
-
-
-def _verdicts(
-    access: Access,
-    name: str,
-    role: str | None,
-    given: Sequence[Source],
-    environment: Environment,
-) -> tuple[Verdict, ...]:
-    targets = {one: access.of(one) for one in ROLES if role in (None, one)}
-    checks = _checks(access, name, given, environment)
-    with environment.fleet(environment.workspace(name), access) as fleet:
-        return verdicts(targets, checks, fleet, environment.clock, environment.progress)
-
-
-def _checks(
-    access: Access, name: str, given: Sequence[Source], environment: Environment
-) -> tuple[Check, ...]:
-    """What create was told to expect, else what the product does, and what is given now."""
-    order = environment.workspace(name).order()
-    places = products.folders(environment.products_folder)
-    product = products.product(order.get("product", DEFAULT_PRODUCT), places)
-    own = product.expectations()
-    kept = [(one["source"], one["text"]) for one in order.get("expect", [])]
-    if not order and own:
-        kept = [(own[1], own[0])]
-    workers = numbers([one.name for one in access.of(WORKER)])
-    values = values_of(name, workers, order.get("values") or product.values({}))
-    return checks_of([*kept, *given], values)
 
 
 def _write_junit(name: str, cluster: str, found: Sequence[Verdict]) -> None:
