@@ -32,6 +32,7 @@ from cloudmesh_cluster.model.spec import (
     NUMBERS,
     Spec,
     checked_name,
+    checked_network,
 )
 from cloudmesh_cluster.shell import files, finding, ordering
 from cloudmesh_cluster.shell.environment import Cloud, Environment
@@ -77,6 +78,7 @@ class Cluster:
         master_flavor: str | None = None,
         network: str | None = None,
         external_network: str | None = None,
+        ssh_from: str | None = None,
         key: Name | None = None,
         expect: Sequence[Name] = (),
         set: Mapping[str, object] | None = None,
@@ -99,6 +101,7 @@ class Cluster:
             master_flavor=master_flavor,
             network=network,
             external_network=external_network,
+            ssh_from=None if ssh_from is None else checked_network(ssh_from, "ssh_from"),
             key=None if key is None else str(key),
             timeout=_number("timeout", timeout),
             expires=_number("expires", expires),

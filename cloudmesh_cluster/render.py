@@ -74,6 +74,7 @@ class Ingredients:
     ca: KeyPair
     scripts: Mapping[str, Scripts]
     user_key: str = ""
+    ssh_from: str | None = None  # None is from everywhere
     timeout_mins: int = 30
     dns_servers: tuple[str, ...] = ()
     extra_tags: tuple[str, ...] = field(default=())
@@ -213,6 +214,8 @@ def _parameters(plan: Plan, ingredients: Ingredients) -> dict[str, object]:
         "ca_private_key": ingredients.ca.private.strip(),
         "user_key": ingredients.user_key,
     }
+    if ingredients.ssh_from:
+        given["ssh_from"] = ingredients.ssh_from
     if plan.floating:
         given["external_network"] = ingredients.external_network or ""
     if plan.makes_network:

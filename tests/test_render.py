@@ -32,7 +32,9 @@ def plan(workers: int, *, own_network: bool = False, floating: bool = False) -> 
     )
 
 
-def request(of: Plan, scripts: dict[str, render.Scripts] = NO_SCRIPTS) -> StackRequest:
+def request(
+    of: Plan, scripts: dict[str, render.Scripts] = NO_SCRIPTS, ssh_from: str | None = None
+) -> StackRequest:
     return render.stack_request(
         of,
         render.Ingredients(
@@ -45,6 +47,7 @@ def request(of: Plan, scripts: dict[str, render.Scripts] = NO_SCRIPTS) -> StackR
             nodes=NODES,
             ca=CA,
             scripts=scripts,
+            ssh_from=ssh_from,
         ),
     )
 
@@ -94,6 +97,24 @@ def test_the_most_workers_of_one_cluster_are_within_heat_s_sizes() -> None:
 
     assert sizes.template < demand.FIXED[demand.TEMPLATE].limit
     assert sizes.request < demand.FIXED[demand.REQUEST].limit
+
+
+def test_ssh_is_let_in_from_where_the_user_says() -> None:
+    sent = request(plan(2), ssh_from="203.0.113.0/24")
+    group = yaml.safe_load(sent.template)["resources"]["security_group"]["properties"]
+    from_outside = [rule for rule in group["rules"] if "remote_mode" not in rule]
+
+    assert sent.parameters["ssh_from"] == "203.0.113.0/24"
+    assert from_outside == [
+        {
+            "protocol": "tcp",
+            "port_range_min": 22,
+            "port_range_max": 22,
+            "remote_ip_prefix": {"get_param": "ssh_from"},
+        },
+        {"protocol": "icmp"},
+    ]
+    assert "ssh_from" not in request(plan(2)).parameters
 
 
 def test_a_script_that_travels_in_user_data_counts_there() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -34,6 +35,7 @@ class Spec:
     master_flavor: str | None = None
     network: str | None = None
     external_network: str | None = None
+    ssh_from: str | None = None
     key: str | None = None
     timeout: int | None = None
     expires: int | None = None  # seconds after create begins
@@ -114,6 +116,19 @@ def checked_expiry(text: str, what: str = "--expires") -> int:
     )
 
 
+def checked_network(text: str, what: str = "--ssh-from") -> str:
+    """The IPv4 network that the text gives, with its prefix; UsageError when it is none."""
+    try:
+        network = ipaddress.IPv4Network(text, strict=False)
+    except ValueError as error:
+        raise UsageError(
+            f"{what} takes an IPv4 network such as 203.0.113.0/24, not {text!r}"
+        ) from error
+    if str(network.network_address) == text.partition("/")[0]:
+        return str(network)
+    raise UsageError(f"{what}: the network of {text} is {network}")
+
+
 def _number(text: str, what: str, most: int) -> int:
     if re.fullmatch(r"[0-9]{1,6}", text) and 1 <= int(text) <= most:
         return int(text)
@@ -121,6 +136,7 @@ def _number(text: str, what: str, most: int) -> int:
 
 
 NUMBERS = {"workers": checked_workers, "timeout": checked_timeout, "expires": checked_expiry}
+CHECKED: Mapping[str, Callable[[str, str], int | str]] = {**NUMBERS, "ssh_from": checked_network}
 
 
 def assignments(words: Iterable[str]) -> dict[str, str]:
@@ -135,7 +151,7 @@ def assignments(words: Iterable[str]) -> dict[str, str]:
 def spec_file(text: str, source: str) -> SpecFile:
     """The spec that a YAML text holds; UsageError tells all its problems, each with its line."""
     entries, problems = _entries(text, source)
-    known = (*TEXTS, *NUMBERS, "set", "expect")
+    known = (*TEXTS, *CHECKED, "set", "expect")
     found: dict[str, Any] = {}
     for key, node in entries.items():
         if key not in known:
@@ -161,9 +177,9 @@ def _take(
             problems.append(f"{at}: set takes a mapping of names to values")
     elif not isinstance(node, yaml.ScalarNode) or not node.value:
         problems.append(f"{at}: {key} takes one value")
-    elif key in NUMBERS:
+    elif key in CHECKED:
         try:
-            found[key] = NUMBERS[key](node.value, key)
+            found[key] = CHECKED[key](node.value, key)
         except UsageError as error:
             problems.append(f"{at}: {error.problem}")
     else:

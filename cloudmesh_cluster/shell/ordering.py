@@ -13,6 +13,7 @@ from cloudmesh_cluster.model.spec import (
     assignments,
     checked_expiry,
     checked_name,
+    checked_network,
     checked_timeout,
     checked_workers,
     spec_file,
@@ -58,7 +59,7 @@ def wanted(
 def options(arguments: Mapping[str, Any]) -> Spec:
     """The options as a spec."""
     workers, timeout = arguments["--workers"], arguments.get("--timeout")
-    life = arguments.get("--expires")
+    life, ssh_from = arguments.get("--expires"), arguments["--ssh-from"]
     return Spec(
         product=arguments["--product"],
         workers=checked_workers(workers) if workers is not None else None,
@@ -68,6 +69,7 @@ def options(arguments: Mapping[str, Any]) -> Spec:
         master_flavor=arguments["--master-flavor"],
         network=arguments["--network"],
         external_network=arguments["--external-network"],
+        ssh_from=checked_network(ssh_from) if ssh_from is not None else None,
         key=arguments["--key"],
         timeout=checked_timeout(timeout) if timeout is not None else None,
         expires=checked_expiry(life) if life is not None else None,

@@ -7,13 +7,15 @@ in to each other by name, verified, or rolled back.
 Usage:
   cm cluster create NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
-             [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
+             [--network=NETWORK] [--external-network=NETWORK]
+             [--ssh-from=CIDR] [--key=FILE]
              [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
              [--timeout=MINUTES] [--expires=TIME] [--keep] [--dry-run]
              [--format=FORMAT]
   cm cluster plan NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
-             [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
+             [--network=NETWORK] [--external-network=NETWORK]
+             [--ssh-from=CIDR] [--key=FILE]
              [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
              [--timeout=MINUTES] [--format=FORMAT]
   cm cluster write NAME ROLE [FILE] [--show]
@@ -29,7 +31,8 @@ Usage:
   cm cluster logs NAME [NODE] [--console]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
-             [--network=NETWORK] [--external-network=NETWORK] [--key=FILE]
+             [--network=NETWORK] [--external-network=NETWORK]
+             [--ssh-from=CIDR] [--key=FILE]
              [--set=NAME=VALUE]... [--file=SPEC]
   cm cluster products [NAME] [--format=FORMAT]
   cm cluster delete NAME... [--cloud=CLOUD]
@@ -78,6 +81,8 @@ Options:
   --master-flavor=FLAVOR      Flavor of the master (default: that of the workers).
   --network=NETWORK           Network of the nodes (default: the only one).
   --external-network=NETWORK  Where the master's floating IP comes from.
+  --ssh-from=CIDR             From where SSH is let in, such as 203.0.113.0/24
+                              (default: from everywhere).
   --key=FILE                  A public key that may also log in.
   --expect=FILE               YAML file of expectations; may be repeated.
   --set=NAME=VALUE            A setting of the product; may be repeated.

@@ -212,6 +212,7 @@ def order(
             ca=keys.ca,
             scripts=wanted.scripts,
             user_key=wanted.user_key,
+            ssh_from=wanted.spec.ssh_from,
             timeout_mins=wanted.timeout,
             dns_servers=tuple(dns_servers),
             extra_tags=(unique_tag, *([expiry_tag(expires)] if expires else ())),

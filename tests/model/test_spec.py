@@ -10,6 +10,7 @@ from cloudmesh_cluster.model.spec import (
     assignments,
     checked_expiry,
     checked_name,
+    checked_network,
     checked_workers,
     spec_file,
 )
@@ -47,6 +48,32 @@ def test_a_number_of_workers_that_cannot_be_is_refused(text: str) -> None:
         checked_workers(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("203.0.113.0/24", "203.0.113.0/24"),
+        ("203.0.113.7", "203.0.113.7/32"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+    ],
+)
+def test_a_network_is_taken_with_its_prefix(text: str, network: str) -> None:
+    assert checked_network(text) == network
+
+
+@pytest.mark.parametrize(
+    "text", ["", "home", "203.0.113.0/33", "203.0.113", "2001:db8::/32", "0/0", "1.2.3.4/24 x"]
+)
+def test_a_network_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"takes an IPv4 network such as 203\.0\.113\.0/24, not"):
+        checked_network(text)
+
+
+def test_an_address_that_is_not_its_network_s_first_is_told_the_network() -> None:
+    with pytest.raises(UsageError, match=r"--ssh-from: the network of 10.1.2.3/8 is 10.0.0.0/8"):
+        checked_network("10.1.2.3/8")
+
+
 def test_options_win_over_the_spec_file() -> None:
     file = Spec(workers=8, flavor="small", values={"a": "file", "b": "file"})
 
@@ -56,9 +83,12 @@ def test_options_win_over_the_spec_file() -> None:
 
 
 def test_a_spec_file_is_read() -> None:
-    read = spec_file("product: plain\nworkers: 3\nset:\n  a: 1\nexpect:\n  - port: 22\n", "s.yaml")
+    read = spec_file(
+        "product: plain\nworkers: 3\nssh_from: 10.0.0.0/8\nset:\n  a: 1\nexpect:\n  - port: 22\n",
+        "s.yaml",
+    )
 
-    assert read.spec == Spec(product="plain", workers=3, values={"a": "1"})
+    assert read.spec == Spec(product="plain", workers=3, ssh_from="10.0.0.0/8", values={"a": "1"})
     assert "port: 22" in read.expect_text
 
 
@@ -77,13 +107,13 @@ def test_a_life_that_cannot_be_is_refused(text: str) -> None:
 
 
 def test_all_problems_of_a_spec_file_are_told_with_their_lines() -> None:
-    text = "workrs: 3\nworkers: none\nflavor: [a]\ntimeout: 0\nset: x\n"
+    text = "workrs: 3\nworkers: none\nflavor: [a]\ntimeout: 0\nset: x\nssh_from: home\n"
 
     with pytest.raises(UsageError) as told:
         spec_file(text, "s.yaml")
 
     lines = told.value.problem.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == [f"s.yaml:{n}" for n in range(1, 6)]
+    assert [line.partition(": ")[0] for line in lines] == [f"s.yaml:{n}" for n in range(1, 7)]
     assert "did you mean workers?" in lines[0]
 
 

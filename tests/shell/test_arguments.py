@@ -95,6 +95,7 @@ def test_create_has_its_options_under_their_names_and_nothing_else() -> None:
         "--master-flavor": None,
         "--network": None,
         "--external-network": None,
+        "--ssh-from": None,
         "--key": None,
         "--expect": [],
         "--set": ["a=b=c", "x=y"],
