@@ -142,10 +142,7 @@ def update_request(
 
 
 def _shard_files(plan: Plan) -> dict[str, str]:
-    return {
-        f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard, generation=plan.generation)
-        for shard in plan.shards
-    }
+    return {f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard) for shard in plan.shards}
 
 
 def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, bytes]:

@@ -164,15 +164,15 @@ def demand(needs: Needs) -> dict[str, int]:
 
 def resources(plan: Plan) -> int:
     """The resources of the whole tree of stacks, as Heat counts them."""
-    root = 9 + int(plan.floating) + 4 * int(plan.makes_network)
-    return root + 3 * len(plan.shards) + len(plan.nodes)  # a shard, its handle, its signal
+    root = 7 + int(plan.floating) + 4 * int(plan.makes_network) + len(plan.handles)
+    return root + len(plan.shards) + len(plan.nodes)
 
 
 def hosts(plan: Plan) -> int:
     """The bytes of the table of hosts that the last node brings, at most."""
     address = len("255.255.255.255")
     others = (plan.master, *plan.workers[:-1])
-    return sum(address + len(node.name) + len(node.alias) + 3 for node in others)
+    return sum(address + len(node.alias) + 2 for node in others)
 
 
 def encoded(size: int) -> int:

@@ -9,7 +9,11 @@ from cloudmesh_cluster.model.cluster import MASTER, WORKER
 
 # Heat works on one stack at a time, so large clusters are split. Measured on Heat 27 with 962
 # nodes: 37 x 26 took 91 s, flat was 40 % done after 430 s. Small ones gain nothing by it.
-SHARD_SIZE = 26
+# With 26 in each, 950 nodes would not fit into Heat's 1000 resources.
+SHARD_SIZE = 30
+# A handle keeps its signals in one row of Heat's database, which each signal writes anew: so many
+# shards share one that the row stays some hundred kilobytes.
+HANDLE_SHARDS = 11
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Plan:
     makes_network: bool
     floating: bool
     shard_size: int = SHARD_SIZE
-    generation: int = 1  # how often the cluster was asked for; each has a handle of its own
+    generation: int = 1  # how often the cluster was asked for; each has handles of its own
 
     @property
     def workers(self) -> tuple[PlannedNode, ...]:
@@ -58,6 +62,20 @@ class Plan:
     def last_worker(self) -> PlannedNode:
         """The worker with the highest number."""
         return self.workers[-1]
+
+    @property
+    def handles(self) -> tuple[str, ...]:
+        """The handles, all in the root stack; its own nodes signal to the first."""
+        return tuple(dict.fromkeys([self._handle(1), *map(self.handle_of, self.shards)]))
+
+    def handle_of(self, shard: Shard) -> str:
+        """The handle that the nodes of a shard signal to."""
+        place = int(shard.name.removeprefix("shard")) - 1
+        return self._handle(place // HANDLE_SHARDS + 1)
+
+    def _handle(self, number: int) -> str:
+        one = "handle" if number == 1 else f"handle{number}"
+        return one if self.generation == 1 else f"{one}_{self.generation}"
 
     @property
     def nodes(self) -> tuple[PlannedNode, ...]:

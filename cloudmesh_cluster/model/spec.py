@@ -13,11 +13,11 @@ import yaml
 
 from cloudmesh_cluster.model.errors import UsageError
 
-# A node's name is NAME-worker950 at most: a host name, and Heat takes 53 characters.
+# A node's name is NAME-worker949 at most: a host name, and Heat takes 53 characters.
 LONGEST_NAME = 40
 RESERVED = "products"
 NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-MOST_WORKERS = 850  # what fits under Heat's 1000 resources for the whole tree
+MOST_WORKERS = 949  # with the master 950 nodes: what Heat's 1000 resources for the tree hold
 DEFAULT_WORKERS = 2
 DEFAULT_TIMEOUT = 30  # minutes
 DEFAULT_PRODUCT = "plain"

@@ -2,8 +2,9 @@
 # host key, then gives all of them /etc/hosts and known_hosts. bootstrap.sh calls wire_all.
 # shellcheck shell=bash disable=SC2154
 
+# Heat fills in address and alias alone, so that the table of a large cluster fits into user_data.
 others() {
-  cat <<'HOSTS'
+  sed "s/ \(.*\)/ $cluster-\1 \1/" <<'HOSTS'
 __hosts__
 HOSTS
 }

@@ -72,7 +72,7 @@ def test_what_is_told_unlimited_or_unknown_is_no_problem() -> None:
     assert found[demand.MEMORY] == "unlimited"
     assert found[demand.GROUPS] == "unknown"
     assert problems(rows(needs(3), QUOTAS)) == ()
-    assert problems(rows(needs(850), {})) == ()
+    assert problems(rows(needs(949), {})) == ()
 
 
 def test_every_shortage_is_told_with_what_is_needed_and_left() -> None:
@@ -95,7 +95,7 @@ def test_exactly_what_is_left_fits() -> None:
     assert states(needs(8), QUOTAS)[demand.SERVERS] == "short"
 
 
-@pytest.mark.parametrize("asked", [1, 7, 30, 850])
+@pytest.mark.parametrize("asked", [1, 7, 30, 949])
 def test_the_most_workers_do_not_depend_on_how_many_were_asked_for(asked: int) -> None:
     most = most_workers(needs(asked), QUOTAS)
 
@@ -114,15 +114,18 @@ def test_no_worker_fits_where_something_is_used_up() -> None:
 
 
 def test_a_cloud_without_limits_is_limited_by_what_one_cluster_takes() -> None:
-    assert most_workers(needs(1), {}) == Most(850)
+    assert most_workers(needs(1), {}) == Most(949)
 
 
-def test_a_long_name_limits_the_workers_by_the_last_node_s_user_data() -> None:
-    name = "n" * 40
+def test_a_long_name_takes_no_more_of_user_data_than_a_short_one() -> None:
+    assert problems(rows(needs(949, name="n" * 40), {})) == ()
 
-    assert [one.what for one in problems(rows(needs(850, name=name), {}))] == [demand.USER_DATA]
-    most = most_workers(needs(2, name=name), {})
-    assert 300 < most.workers < 850
+
+def test_the_last_node_s_table_of_hosts_may_limit_the_workers() -> None:
+    full = replace(needs(2), bare_user_data=35_000)
+
+    most = most_workers(full, {})
+    assert 300 < most.workers < 949
     assert most.short == (demand.USER_DATA,)
 
 
