@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -288,10 +288,18 @@ def verdicts(
     role: str | None,
     given: Sequence[Source],
     environment: Environment,
+    *,
+    patience: float = 0.0,
 ) -> tuple[Verdict, ...]:
-    """The verdicts of what was expected when the cluster was made, and of what is given now."""
+    """The verdicts of what was expected when the cluster was made, and of what is given now.
+
+    No check is given up before ``patience`` seconds have passed.
+    """
     targets = {one: access.of(one) for one in ROLES if role in (None, one)}
-    checks = _checks(access, name, given, environment)
+    checks = [
+        replace(one, within=max(one.within, patience))
+        for one in _checks(access, name, given, environment)
+    ]
     with environment.fleet(environment.workspace(name), access) as fleet:
         return verify.verdicts(targets, checks, fleet, environment.clock, environment.progress)
 

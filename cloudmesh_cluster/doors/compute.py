@@ -7,20 +7,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from keystoneauth1.exceptions import ClientException
+from keystoneauth1.exceptions import ClientException, RetriableConnectionFailure
 from openstack.config.cloud_region import CloudRegion
 from openstack.connection import Connection
-from openstack.exceptions import HttpException, NotFoundException, SDKException
+from openstack.exceptions import (
+    ConflictException,
+    HttpException,
+    NotFoundException,
+    SDKException,
+)
 
-from cloudmesh_cluster.model import demand
+from cloudmesh_cluster.model import codes, demand
 from cloudmesh_cluster.model.demand import Quota
-from cloudmesh_cluster.model.errors import CloudError
+from cloudmesh_cluster.model.errors import CloudError, NoAnswer, Refused
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
 
 # Kernels and ramdisks are listed as images, but no server starts from one.
 PARTS_OF_IMAGES = ("aki", "ari")
 # How a service says that it does not know, or not tell, its quotas.
 UNTOLD = (400, 403, 404, 405, 501)
+# How a service, or what stands before it, answers while it is not well.
+UNWELL = (500, 502, 503, 504)
 NEUTRON_QUOTAS = {
     demand.PORTS: "ports",
     demand.GROUPS: "security_groups",
@@ -128,14 +135,38 @@ class Compute:
             if isinstance(one, Mapping)
         }
 
-    def servers(self, ids: Collection[str]) -> tuple[Server, ...]:
-        """Those of the project's servers that have these ids, asked for in one list."""
+    def servers(self, ids: Collection[str] | None = None) -> tuple[Server, ...]:
+        """The project's servers, or those that have these ids, asked for in one list."""
         with translated("server list"):
             return tuple(
-                Server(one.id, one.name, one.status, (one.fault or {}).get("message", ""))
+                _server(one)
                 for one in self._cloud.compute.servers()
-                if one.id in ids
+                if ids is None or one.id in ids
             )
+
+    def stop(self, server_id: str) -> None:
+        """Ask Nova to shut the server down; Refused where it does not do that now."""
+        with translated("server stop"):
+            self._cloud.compute.stop_server(server_id)
+
+    def start(self, server_id: str) -> None:
+        """Ask Nova to start the server again; Refused where it does not do that now."""
+        with translated("server start"):
+            self._cloud.compute.start_server(server_id)
+
+    def trouble(self, server_id: str) -> str:
+        """Why the newest of what was asked of the server failed; empty if it did not.
+
+        Nova tells a fault with the server only where that is in ERROR.
+        """
+        with translated("server event list"):
+            actions = self._cloud.compute.server_actions(server_id)
+            newest = max(actions, key=lambda one: str(one.start_time), default=None)
+            if newest is None or newest.message != "Error":
+                return ""
+            told = self._cloud.compute.get_server_action(newest.request_id, server_id)
+        details = [one.get("details") for one in told.events or () if one.get("result") == "Error"]
+        return next((str(one) for one in details if one), f"{newest.action} failed")
 
     def console(self, server_id: str, lines: int = 60) -> str:
         """The end of the server's console log."""
@@ -174,8 +205,27 @@ def translated(what: str) -> Iterator[None]:
     """openstacksdk's and keystoneauth's exceptions as ours."""
     try:
         yield
+    except (ConflictException, NotFoundException) as error:
+        raise Refused(f"{what}: {_words(error)}") from error
+    except RetriableConnectionFailure as error:
+        raise NoAnswer(f"{what}: {_words(error)}", code=codes.CLOUD_SILENT) from error
     except (SDKException, ClientException) as error:
+        unwell = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+        if unwell in UNWELL:
+            words = f"{what}: {_words(error)} (HTTP {unwell})"
+            raise NoAnswer(words, code=codes.CLOUD_SILENT) from error
         raise CloudError(f"{what}: {_words(error)}") from error
+
+
+def _server(told: Any) -> Server:
+    return Server(
+        told.id,
+        told.name,
+        told.status,
+        fault=(told.fault or {}).get("message", ""),
+        task_state=told.task_state or "",
+        cluster=str((told.metadata or {}).get("cm_cluster", "")),
+    )
 
 
 def _told(ask: Callable[[], dict[str, Quota]]) -> dict[str, Quota]:

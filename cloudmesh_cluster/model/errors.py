@@ -87,6 +87,10 @@ class StackNotFound(ClusterError):
     code = codes.NO_CLUSTER
 
 
+class Refused(CloudError):
+    """A service does not do it as the thing is now, or the thing is gone."""
+
+
 class NoAnswer(CloudError):
     """The reply was lost: what was asked for may have happened."""
 

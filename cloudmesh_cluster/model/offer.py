@@ -57,3 +57,5 @@ class Server:
     name: str
     status: str
     fault: str = ""
+    task_state: str = ""  # what Nova is doing with it, such as ``powering-off``
+    cluster: str = ""  # whose node it is

@@ -137,6 +137,18 @@ def shown(cluster: Cluster, pages: Sequence[Page]) -> Row:
     }
 
 
+def powered(cluster: Cluster, verdicts: Sequence[Verdict] | None) -> Row:
+    """A cluster that was stopped or started; with verdicts where it was verified."""
+    return {
+        "name": cluster.name,
+        "status": cluster.stack.status,
+        "cloud": cluster.cloud.name,
+        "product": cluster.product,
+        "nodes": [node(one, verdicts) for one in cluster.nodes],
+        "verdicts": [verdict(one) for one in verdicts or ()],
+    }
+
+
 def cluster(found: Row, format: str) -> Answer:
     """A cluster's answer: tables of it and of its nodes; its rows, and CSV, are the nodes alone."""
     nodes: Any = found["nodes"]

@@ -212,6 +212,23 @@ def products(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
+# ---- off and on ----------------------------------------------------------------------------------
+
+
+def stop(arguments: Arguments, environment: Environment) -> int:
+    """Shut a cluster's servers down."""
+    from cloudmesh_cluster.shell import power
+
+    return power.stop(arguments, environment)
+
+
+def start(arguments: Arguments, environment: Environment) -> int:
+    """Start a cluster's servers again, and verify it."""
+    from cloudmesh_cluster.shell import power
+
+    return power.start(arguments, environment)
+
+
 # ---- ending --------------------------------------------------------------------------------------
 
 
@@ -331,6 +348,8 @@ COMMANDS: Mapping[str, Command] = {
     "cluster inventory": inventory,
     "cluster events": events,
     "cluster logs": logs,
+    "cluster stop": stop,
+    "cluster start": start,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

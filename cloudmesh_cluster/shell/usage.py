@@ -29,6 +29,8 @@ Usage:
   cm cluster inventory NAME [--format=FORMAT]
   cm cluster events NAME [--follow] [--format=FORMAT]
   cm cluster logs NAME [NODE] [--console]
+  cm cluster stop NAME [--timeout=MINUTES] [--format=FORMAT]
+  cm cluster start NAME [--timeout=MINUTES] [--format=FORMAT]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK]
@@ -57,6 +59,8 @@ What they do:
   inventory  Print the nodes for Ansible, for ssh -F, for /etc/hosts, or as JSON.
   events     Tell what Heat did for a cluster, or for one whose create failed.
   logs       Print the logs of all nodes, or of one; also of a create that failed.
+  stop       Shut all nodes down, the workers first; they keep disk and address.
+  start      Start the nodes of a stopped cluster, and verify it as test does.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -87,7 +91,8 @@ Options:
   --expect=FILE               YAML file of expectations; may be repeated.
   --set=NAME=VALUE            A setting of the product; may be repeated.
   --file=SPEC                 YAML file with these options; those given here win.
-  --timeout=MINUTES           How long create may take (default: 30).
+  --timeout=MINUTES           How long create may take (default: 30), or stop and
+                              start (default: 10).
   --expires=TIME              After how long it may be deleted: 90m, 8h or 7d
                               (default: never).
   --keep                      Keep what was made when it fails.

@@ -67,6 +67,18 @@ class Compute(Protocol):
     def left(self, ids: Collection[str]) -> Sequence[str]: ...
 
 
+class Power(Protocol):
+    """The service that stops servers and starts them again."""
+
+    def servers(self, ids: Collection[str]) -> Sequence[Server]: ...
+
+    def stop(self, server_id: str) -> None: ...
+
+    def start(self, server_id: str) -> None: ...
+
+    def trouble(self, server_id: str) -> str: ...
+
+
 class Workspace(Protocol):
     """The cluster's folder on the user's machine."""
 
