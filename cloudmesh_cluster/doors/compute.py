@@ -225,6 +225,8 @@ def _server(told: Any) -> Server:
         fault=(told.fault or {}).get("message", ""),
         task_state=told.task_state or "",
         cluster=str((told.metadata or {}).get("cm_cluster", "")),
+        created=told.created_at or "",
+        launched=told.launched_at or "",
     )
 
 

@@ -83,7 +83,16 @@ class Workspace:
         file = self.folder / "cluster.yaml"
         return dict(yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
 
-    # ---- records ----
+    # ---- what happened ----
+
+    def save_timeline(self, timeline: str) -> None:
+        """Keep when each node reached each stage."""
+        self._write("timeline.json", timeline.encode())
+
+    def timeline(self) -> str:
+        """When each node reached each stage; empty when this machine does not know."""
+        file = self.folder / "timeline.json"
+        return file.read_text() if file.exists() else ""
 
     def save_record(self, parts: Mapping[str, str]) -> Path:
         """A new record with these files in it; the folder where it is."""
@@ -100,7 +109,7 @@ class Workspace:
 
     def forget(self) -> None:
         """Remove the secrets and what they reach; scripts and records stay."""
-        for name in (*SECRETS, "cluster.yaml"):
+        for name in (*SECRETS, "cluster.yaml", "timeline.json"):
             (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> Path:

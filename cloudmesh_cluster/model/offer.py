@@ -51,7 +51,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Server:
-    """A server as Nova tells of it; the fault is Nova's own text."""
+    """A server as Nova tells of it; the fault is Nova's own text, times are in UTC."""
 
     id: str
     name: str
@@ -59,3 +59,5 @@ class Server:
     fault: str = ""
     task_state: str = ""  # what Nova is doing with it, such as ``powering-off``
     cluster: str = ""  # whose node it is
+    created: str = ""
+    launched: str = ""

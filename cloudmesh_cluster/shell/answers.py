@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model import marks
+from cloudmesh_cluster.model import timeline as of_nodes
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import MASTER, WORKER, Event, Node, Result, Stack
 from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.demand import Row as NeedsRow
 from cloudmesh_cluster.model.names import Group, cause, printable
 from cloudmesh_cluster.model.offer import Flavor
+from cloudmesh_cluster.model.timeline import Timeline
 from cloudmesh_cluster.shell import output
 from cloudmesh_cluster.shell.output import Answer
 
@@ -37,6 +39,9 @@ VARIABLE = ("name", "type", "default", "help")
 EVENT = ("time", "resource", "status", "reason")
 NEED = ("what", "needed", "limit", "used", "left", "state")
 PROBLEM = ("what", "problem", "next_step")
+MOMENTS = ("node", "role", "requested", "asked", "active", "ssh", "wired", "script", "verified",
+           "failed", "skew")  # fmt: skip
+STAGE = ("stage", "nodes", "p50", "p95", "slowest", "node", "why")
 GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
@@ -292,6 +297,26 @@ def verdict(one: Verdict) -> Row:
 def event(one: Event) -> Row:
     """An event of a stack, in Heat's words."""
     return {column: getattr(one, column) for column in EVENT}
+
+
+def timeline(found: Timeline, format: str) -> Answer:
+    """When nodes reached each stage: tables of nodes and of stages, JSON lines or CSV of nodes."""
+    nodes = [{column: getattr(one, column) for column in MOMENTS} for one in found.nodes]
+    stages = [
+        {**vars(one), **{key: round(getattr(one, key), 1) for key in ("p50", "p95", "slowest")}}
+        for one in of_nodes.stages(found)
+    ]
+    if format == "json":
+        return Answer("\n".join(output.json_line(row) for row in nodes), tuple(nodes))
+    if format == "yaml":
+        whole = {"name": found.cluster, "nodes": nodes, "stages": stages}
+        return Answer(output.record(whole, format), tuple(nodes))
+    if format == "csv":
+        return output.answer(nodes, MOMENTS, format)
+    requests = {row["requested"] for row in nodes}
+    dull = {"asked"} | ({"requested"} if len(requests) < 2 else set())
+    columns = [one for one in MOMENTS if one not in dull and any(row[one] for row in nodes)]
+    return _tables(nodes, (nodes, columns or MOMENTS), *([(stages, STAGE)] if stages else []))
 
 
 def group(one: Group) -> Row:

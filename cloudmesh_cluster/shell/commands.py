@@ -194,6 +194,13 @@ def logs(arguments: Arguments, environment: Environment) -> int:
     return looking.logs(arguments, environment)
 
 
+def timeline(arguments: Arguments, environment: Environment) -> int:
+    """Tell when each node reached each stage."""
+    from cloudmesh_cluster.shell import timing
+
+    return timing.timeline(arguments, environment)
+
+
 def products(arguments: Arguments, environment: Environment) -> int:
     """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
@@ -350,6 +357,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster logs": logs,
     "cluster stop": stop,
     "cluster start": start,
+    "cluster timeline": timeline,
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
@@ -65,6 +66,15 @@ def of_cloud(name: str, environment: Environment) -> tuple[Cloud, Stack]:
     if not of_stack.is_ours(stack):
         raise ClusterError(f"stack {name} was not made by cm cluster")
     return cloud, stack
+
+
+def record(name: str, gone: NotFound, environment: Environment) -> Path:
+    """The newest record of a cluster that is gone; without one, that it is gone is the answer."""
+    found = environment.workspace(name).newest_record()
+    if found is None:
+        raise gone
+    environment.progress.note(f"{gone.problem}; this is from its record {found}")
+    return found
 
 
 def product(name: str, environment: Environment) -> str:

@@ -14,7 +14,6 @@ from cloudmesh_cluster.model.errors import (
     ExitStatus,
     NoCloud,
     NoCluster,
-    NotFound,
 )
 from cloudmesh_cluster.model.inventory import INVENTORIES
 from cloudmesh_cluster.model.names import Outcome, cause, printable
@@ -47,7 +46,7 @@ def events(arguments: Arguments, environment: Environment) -> int:
     try:
         cloud, stack = finding.of_cloud(name, environment)
     except (NoCluster, NoCloud) as gone:
-        found = _recorded_events(_record(name, gone, environment))
+        found = _recorded_events(finding.record(name, gone, environment))
     else:
         if arguments["--follow"]:
             return _follow(cloud, stack.id, format, environment)
@@ -80,15 +79,6 @@ def _recorded_events(record: Path) -> tuple[Event, ...]:
     return tuple(Event(**one) for one in told)
 
 
-def _record(name: str, gone: NotFound, environment: Environment) -> Path:
-    """The newest record of a cluster that is gone; without one, that it is gone is the answer."""
-    record = environment.workspace(name).newest_record()
-    if record is None:
-        raise gone
-    environment.progress.note(f"{gone.problem}; this is from its record {record}")
-    return record
-
-
 # ---- logs ----------------------------------------------------------------------------------------
 
 
@@ -100,7 +90,7 @@ def logs(arguments: Arguments, environment: Environment) -> int:
         found = ask(name, word, environment)
     except (NoCluster, NoCloud) as gone:
         file = "console.log" if arguments["--console"] else "node.log"
-        found = _recorded_logs(_record(name, gone, environment), file, name, word)
+        found = _recorded_logs(finding.record(name, gone, environment), file, name, word)
     told = {node: log for node, log in found.items() if isinstance(log, str)}
     if told:
         environment.answer("\n".join(_block(node, log) for node, log in told.items()))

@@ -31,6 +31,7 @@ Usage:
   cm cluster logs NAME [NODE] [--console]
   cm cluster stop NAME [--timeout=MINUTES] [--format=FORMAT]
   cm cluster start NAME [--timeout=MINUTES] [--format=FORMAT]
+  cm cluster timeline NAME [--svg=FILE] [--format=FORMAT]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK]
@@ -61,6 +62,7 @@ What they do:
   logs       Print the logs of all nodes, or of one; also of a create that failed.
   stop       Shut all nodes down, the workers first; they keep disk and address.
   start      Start the nodes of a stopped cluster, and verify it as test does.
+  timeline   Tell when each node reached each stage, and what took how long.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -100,6 +102,7 @@ Options:
   --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.
   --follow                    Tell new events until the stack is settled.
   --console                   The servers' consoles instead, as Nova has them.
+  --svg=FILE                  Also draw it into FILE.
   --from                      Copy from the nodes to this machine.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.

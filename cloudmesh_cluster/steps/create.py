@@ -25,8 +25,9 @@ from cloudmesh_cluster.model.errors import (
 )
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.model.timeline import VERIFIED
 from cloudmesh_cluster.products import CARRIED
-from cloudmesh_cluster.steps import delete, follow, preflight, record
+from cloudmesh_cluster.steps import delete, follow, preflight, record, timeline
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.rekey import rekeyed
@@ -124,6 +125,7 @@ def create(order: Order, outside: Outside) -> Created:
                 fleet,
                 outside.clock,
                 outside.progress,
+                settled=lambda node: seen.hear([(node, VERIFIED)], outside.clock.now()),
             )
         insist(found)
     except NameTaken:
@@ -132,6 +134,7 @@ def create(order: Order, outside: Outside) -> Created:
     except BaseException as error:
         _end(order, outside, watch, seen, error, found)
     seen.reached["verified"] = outside.clock.now()
+    _keep_timeline(outside, seen, found)
     return Created(
         stack_id=seen.stack_id,
         nodes=seen.nodes,
@@ -140,6 +143,12 @@ def create(order: Order, outside: Outside) -> Created:
         seconds=seen.reached["verified"] - began,
         stages=_durations(seen.reached),
     )
+
+
+def _keep_timeline(outside: Outside, seen: follow.Seen, found: Sequence[Verdict]) -> None:
+    """For the command timeline; a cluster is no worse without it."""
+    with suppress(ClusterError):
+        outside.workspace.save_timeline(timeline.written(timeline.seen_by_create(seen, found)))
 
 
 def _durations(reached: Mapping[str, float]) -> dict[str, float]:
@@ -269,6 +278,7 @@ def recorded(
     outside.progress.stage("record")
     files: Mapping[str, str] = {}
     try:
+        _keep_timeline(outside, seen, found)
         files = record.evidence(watch, seen, error, found, brief=brief)
         return files, f"the record is in {outside.workspace.save_record(files)}"
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,6 +12,7 @@ from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.cluster import Node, Resource, Result, Stack
 from cloudmesh_cluster.model.errors import CloudError, ClusterError, NoAnswer, NodeError
 from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.model.timeline import ACTIVE, ASKED
 from cloudmesh_cluster.steps import nodes as of_stack
 from cloudmesh_cluster.steps import reports as told
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat
@@ -66,11 +67,18 @@ class Seen:
     reports: dict[tuple[str, str], Report] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     reached: dict[str, float] = field(default_factory=dict)  # when on the clock each stage ended
+    # When on the clock we first knew of a node that it had passed a stage or reported a phase.
+    heard: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def access(self) -> Access:
         """How to reach those nodes whose host key is known."""
         return of_stack.access_reported(self.nodes, self.reports)
+
+    def hear(self, keys: Iterable[tuple[str, str]], now: float) -> None:
+        """Remember when each of these was first known."""
+        for key in keys:
+            self.heard.setdefault(key, now)
 
 
 def stack_made(watch: Watch, seen: Seen, expected: int, handle: str = "") -> None:
@@ -93,6 +101,7 @@ def stack_made(watch: Watch, seen: Seen, expected: int, handle: str = "") -> Non
             words = f"Heat has not answered for {DEAF_HEAT:.0f} s: {error.problem}"
             raise CloudError(words, code=codes.HEAT_SILENT) from error
         heard = watch.clock.now()
+        seen.hear(_passed(seen.resources), heard)
         _tell_reasons(watch, seen)
         if handle and not _made_of(seen, handle):
             return None
@@ -163,6 +172,15 @@ def _made(seen: Seen) -> list[Resource]:
 def _made_of(seen: Seen, name: str) -> bool:
     """Whether there is such a resource, on which Heat has begun."""
     return any(one.name == name and not one.status.startswith("INIT") for one in seen.resources)
+
+
+def _passed(resources: Iterable[Resource]) -> Iterator[tuple[str, str]]:
+    """The servers that Heat has asked Nova for, and those that are active."""
+    for one in resources:
+        if one.type == of_stack.SERVER_TYPE and one.physical_id:
+            yield one.name, ASKED
+            if one.status == "CREATE_COMPLETE":
+                yield one.name, ACTIVE
 
 
 def _missing(seen: Seen, phase: str) -> list[str]:
@@ -246,6 +264,7 @@ def _listen(watch: Watch, seen: Seen, asks: _Asks) -> None:
         pass  # the deadline ends it; Heat may be starting again
     else:
         asks.of_silent_nodes(seen)
+        seen.hear(seen.reports, watch.clock.now())
 
 
 class _Asks:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from cloudmesh_cluster.model.checks import Verdict
 from cloudmesh_cluster.model.cluster import Result
 from cloudmesh_cluster.model.errors import ClusterError, NoAnswer
+from cloudmesh_cluster.steps import timeline
 from cloudmesh_cluster.steps.follow import Seen, Watch
 from cloudmesh_cluster.steps.nodes import server_ids
 
@@ -25,7 +26,7 @@ TELLING_LINES = 8
 
 
 def evidence(
-    watch: Watch, seen: Seen, error: BaseException, verdicts: Iterable[Verdict], *, brief: bool
+    watch: Watch, seen: Seen, error: BaseException, verdicts: Sequence[Verdict], *, brief: bool
 ) -> dict[str, str]:
     """The files of a record; a part that cannot be had says why. ``brief`` asks no node."""
     servers = set(server_ids(seen.resources).values())
@@ -38,6 +39,7 @@ def evidence(
     if seen.stack_id:
         files |= _attempts(parts)
     files["reports.json"] = _json([asdict(one) for one in seen.reports.values()])
+    files[timeline.FILE] = timeline.written(timeline.seen_by_create(seen, verdicts))
     files["verdicts.json"] = _json([_verdict(one) for one in verdicts])
     for name, server in server_ids(seen.resources).items():
         files[f"{name}/console.log"] = str(_attempt(_console(watch, server)))

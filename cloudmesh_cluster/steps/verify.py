@@ -52,11 +52,13 @@ def verdicts(
     fleet: Runner[T],
     clock: Clock,
     progress: Progress,
+    settled: Callable[[str], None] | None = None,
 ) -> tuple[Verdict, ...]:
     """One verdict for each check on each node of its role, node by node in the order given.
 
     A node that no check concerns is logged in to all the same, and has a verdict for that. What
     does not hold yet, or cannot be reached yet, is tried again until the check's time is up.
+    ``settled`` is called with the name of a node when no check is to be run on it again.
     """
     book = _Book(
         {
@@ -68,7 +70,7 @@ def verdicts(
     start = clock.now()
     while todo := book.due(clock.now() - start):
         began = clock.now()
-        _try(book, todo, fleet, progress, elapsed=began - start)
+        _try(book, todo, fleet, progress, elapsed=began - start, settled=settled)
         if book.due(clock.now() - start):
             clock.sleep(max(0.0, began + EVERY - clock.now()))
     return book.verdicts()
@@ -81,6 +83,7 @@ def _try(
     progress: Progress,
     *,
     elapsed: float,
+    settled: Callable[[str], None] | None,
 ) -> None:
     """Run on each node the checks that are due there, in one script for each."""
     chosen = {name: book.chosen(name, indexes) for name, indexes in todo.items()}
@@ -92,6 +95,8 @@ def _try(
         nonlocal done
         done += book.enter(name, todo[name], outcome, elapsed)
         progress.stage("verify", done, book.total)
+        if settled and book.settled(name, elapsed):
+            settled(name)
 
     fleet.run(
         [book.nodes[name][0] for name in todo],
@@ -125,6 +130,10 @@ class _Book(Generic[T]):
     def _settled(self, name: str, index: int, elapsed: float) -> bool:
         verdict = self.entries.get((name, index))
         return verdict is not None and (verdict.passed or elapsed >= verdict.check.within)
+
+    def settled(self, name: str, elapsed: float) -> bool:
+        """Whether no check is to be run on the node again."""
+        return all(self._settled(name, index, elapsed) for index in range(len(self.nodes[name][1])))
 
     @property
     def total(self) -> int:

@@ -26,7 +26,7 @@ def problem(line: str) -> str:
 def test_the_verbs_are_those_of_the_help() -> None:
     of_cluster = (
         "create plan write test list show ssh tunnel copy inventory events logs stop start "
-        "template products delete"
+        "timeline template products delete"
     )
     of_cloud = "up down status env image build image list image delete"
     assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"

@@ -1,0 +1,60 @@
+"""Tell when each node of a cluster reached each stage, and how long the next create may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, NoCloud, NoCluster
+from cloudmesh_cluster.model.timeline import Timeline, verdict
+from cloudmesh_cluster.shell import answers, drawing, finding
+from cloudmesh_cluster.shell.environment import Environment
+from cloudmesh_cluster.steps import timeline as step
+
+Arguments = Mapping[str, Any]
+
+
+def timeline(arguments: Arguments, environment: Environment) -> int:
+    """Tell a cluster's timeline; of one that is gone, that of its newest record."""
+    name, format = arguments["NAME"], arguments["--format"]
+    found = _found(name, environment)
+    if arguments["--svg"]:
+        _draw(found, Path(arguments["--svg"]).expanduser())
+    environment.answer(answers.timeline(found, format))
+    if found.nodes:
+        environment.progress.note(verdict(found))
+    for one in found.nodes:
+        if one.skew:
+            environment.progress.note(
+                f"{one.node}: its clock is {one.skew:.0f} s or more off; its moments were moved to "
+                "where they can have been"
+            )
+    return ExitStatus.DONE
+
+
+def _found(name: str, environment: Environment) -> Timeline:
+    workspace = environment.workspace(name)
+    try:
+        cloud, stack = finding.of_cloud(name, environment)
+    except (NoCluster, NoCloud) as gone:
+        record = finding.record(name, gone, environment)
+        return _recorded(record / step.FILE)
+    text = workspace.timeline()
+    kept = step.read(text, f"{workspace.folder}/{step.FILE}") if text else None
+    return step.reconstructed(cloud.heat, cloud.compute, stack, kept)
+
+
+def _recorded(file: Path) -> Timeline:
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise ClusterError(f"{file.parent} has no timeline: {error.strerror}") from error
+    return step.read(text, str(file))
+
+
+def _draw(found: Timeline, file: Path) -> None:
+    try:
+        file.write_bytes(drawing.svg(found))
+    except OSError as error:
+        raise ClusterError(f"{file}: cannot be written: {error.strerror}") from error
