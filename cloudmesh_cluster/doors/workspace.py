@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cloudmesh_cluster.doors.records import packed, unpacked
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, known_hosts, ssh_config
-from cloudmesh_cluster.model.errors import ClusterError
+from cloudmesh_cluster.model.errors import ClusterError, NotFound
 from cloudmesh_cluster.model.keys import KeyPair
 
 PRIVATE = 0o600
+RECORD = ".tar.gz"
+STAMP = "%Y-%m-%dT%H-%M-%S"  # of a record, in UTC
+STAMPS = "????-??-??T??-??-??"
+RECORDS = 20  # that are kept of a cluster
 SECRETS = ("id_ed25519", "id_ed25519.pub", "known_hosts", "ssh_config", "access.yaml")
 
 
@@ -95,17 +100,47 @@ class Workspace:
         return file.read_text() if file.exists() else ""
 
     def save_record(self, parts: Mapping[str, str]) -> Path:
-        """A new record with these files in it; the folder where it is."""
-        stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S")
-        folder = Path("records") / stamp
-        for name, text in parts.items():
-            self._write(str(folder / name), text.encode(errors="replace"))
-        return self.folder / folder
+        """A new record with these files in it, without their secrets; the oldest ones make room."""
+        stamp = self._stamp(datetime.now(timezone.utc))
+        known = [keypair.private for keypair in (self.keypair(),) if keypair]
+        content = packed(f"{self.folder.name}-{stamp}", parts, secrets=known)
+        file = self._write(f"records/{stamp}{RECORD}", content)
+        for old in self.records()[:-RECORDS]:
+            old.unlink(missing_ok=True)
+        return file
+
+    def _stamp(self, now: datetime) -> str:
+        """The time, or the next second after the newest record's."""
+        stamp = now.strftime(STAMP)
+        newest = self.newest_record()
+        if newest is None or newest.name < f"{stamp}{RECORD}":
+            return stamp
+        latest = datetime.strptime(newest.name.removesuffix(RECORD), STAMP)
+        return (latest + timedelta(seconds=1)).strftime(STAMP)
+
+    def records(self) -> list[Path]:
+        """The files of the records, the newest last."""
+        return sorted((self.folder / "records").glob(f"{STAMPS}{RECORD}"))
 
     def newest_record(self) -> Path | None:
-        """The folder of the newest record, if there is one."""
-        records = self.folder / "records"
-        return max(records.iterdir(), default=None) if records.is_dir() else None
+        """The file of the newest record, if there is one."""
+        return max(self.records(), default=None)
+
+    def record(self, word: str) -> Path:
+        """The record that a word names: its time, or a file anywhere; NotFound lists those here."""
+        known = {file.name.removesuffix(RECORD): file for file in self.records()}
+        if word.removesuffix(RECORD) in known:
+            return known[word.removesuffix(RECORD)]
+        if Path(word).is_file():
+            return Path(word)
+        raise NotFound(
+            f"there is no record {word}",
+            f"There are: {', '.join(known) or 'none'}; or give a file.",
+        )
+
+    def read_record(self, file: Path) -> dict[str, str]:
+        """The files in a record, by their names there; ClusterError if it is none."""
+        return unpacked(file)
 
     def forget(self) -> None:
         """Remove the secrets and what they reach; scripts and records stay."""

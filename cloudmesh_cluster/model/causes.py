@@ -193,9 +193,13 @@ def living(facts: Facts) -> str:
         return down
     if facts.reasons or facts.stack_status.endswith("_FAILED"):
         return codes.NOT_DELETED if facts.stack_status.startswith("DELETE_") else _of_stack(facts)
+    if unreached := next((known(one.code) for one in facts.failed if one.code), ""):
+        return unreached
     if facts.troubles:
         return _of_reports(facts)
-    return _of_checks(facts) if facts.failed else codes.HEALTHY
+    if facts.reports and facts.without(FINISHED):
+        return codes.UNFINISHED
+    return codes.CHECK if facts.failed else codes.HEALTHY
 
 
 def _of_servers(facts: Facts) -> str:
@@ -214,13 +218,16 @@ def _of_servers(facts: Facts) -> str:
 
 def _evidence(code: str, facts: Facts) -> list[str]:
     """The few lines that show it, from what is nearest to the cause."""
+    if unreached := [one for one in facts.failed if one.code == code]:
+        silent = [one.node for one in unreached]
+        return [*_of_verdicts(unreached), *_tails(facts.consoles, silent)]
     if code in (codes.ROLE_SCRIPT, codes.PRODUCT_SCRIPT, codes.NOT_CARRIED):
-        return [*_details(facts), *_of_scripts(facts)]
+        return _of_scripts(facts) or _details(facts)
     if code == codes.NOT_BOOTED:
         return [*_unheard(facts, BOOTED), *_tails(facts.consoles, facts.without(BOOTED))]
     if code == codes.NOT_WIRED:
         return [*_unheard(facts, WIRED), *_said(facts.troubles)]
-    if code == codes.TIME_OUT:
+    if code in (codes.TIME_OUT, codes.UNFINISHED):
         return [*_unheard(facts, FINISHED), *_tails(facts.logs, facts.without(FINISHED))]
     if facts.failed:
         return _of_verdicts(facts.failed)
@@ -252,14 +259,11 @@ def _said(troubles: Iterable[Reported]) -> list[str]:
 
 
 def _of_scripts(facts: Facts) -> list[str]:
-    """What the first failed script printed last, unless the error has told it."""
+    """The scripts that failed, and what the first of them printed last."""
     troubles = [one for one in facts.troubles if one.phase == FINISHED]
-    if facts.problem.count("\n") and troubles:
-        return []
-    first = troubles[:1]
     lines = [
         line
-        for one in first
+        for one in troubles[:1]
         for line in script_output(facts.logs.get(one.node, ""), one.reason.partition(" ")[0])
     ]
     return [*_said(troubles), *lines]

@@ -33,6 +33,7 @@ STACK_STALLED = "stack-stalled"
 NOT_BOOTED = "not-booted"
 NOT_WIRED = "not-wired"
 NOT_CARRIED = "not-carried"
+NOT_REKEYED = "not-rekeyed"
 PRODUCT_SCRIPT = "product-script"
 ROLE_SCRIPT = "role-script"
 CHECK = "check"
@@ -43,6 +44,7 @@ HOST_KEY = "host-key"
 LOGIN_REFUSED = "login-refused"
 NO_KEY = "no-key"
 STOPPED = "stopped"
+UNFINISHED = "unfinished"
 NODE_GONE = "node-gone"
 
 INTERRUPTED = "interrupted"
@@ -179,6 +181,11 @@ MEANINGS: Mapping[str, Meaning] = {
         "The node's disk is full, or the connection to it broke.",
         "Read the nodes' logs: cm cluster logs {cluster}; then create again",
     ),
+    NOT_REKEYED: Meaning(
+        "a node did not take the keypair that replaces the first one",
+        "The node's disk is full, its login user may not use sudo, or the connection broke.",
+        "Read the nodes' logs: cm cluster logs {cluster}; then create again",
+    ),
     PRODUCT_SCRIPT: Meaning(
         "the product's script failed on a node",
         "A package or a download is not to be had, or the node is too small for the product.",
@@ -226,6 +233,11 @@ MEANINGS: Mapping[str, Meaning] = {
         "a server does not run: it was shut down",
         "The cluster was stopped, or somebody shut the node down.",
         "Start it: cm cluster start {cluster}",
+    ),
+    UNFINISHED: Meaning(
+        "the scripts have not ended on some nodes",
+        "A create is still running, or was cut off.",
+        "Read how far they came: cm cluster logs {cluster}",
     ),
     NODE_GONE: Meaning(
         "a server of the cluster is gone",

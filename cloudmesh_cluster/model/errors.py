@@ -22,6 +22,7 @@ class ClusterError(Exception):
 
     exit_status = ExitStatus.FAILED
     code = codes.UNKNOWN
+    more = ""  # the command that tells more of it
 
     def __init__(self, problem: str, next_step: str = "", *, code: str = "") -> None:
         super().__init__(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
@@ -26,9 +27,25 @@ def run(arguments: Arguments, environment: Environment) -> int:
         environment.progress.close()
 
 
+def _coded(command: Command) -> Command:
+    """The command, whose failures end with their code."""
+
+    @wraps(command)
+    def told(arguments: Arguments, environment: Environment) -> int:
+        try:
+            return command(arguments, environment)
+        except ClusterError as error:
+            more = f"; more: {error.more}" if error.more else ""
+            error.next_step = f"{error.next_step}\nCode: {error.code}{more}".lstrip()
+            raise
+
+    return told
+
+
 # ---- making --------------------------------------------------------------------------------------
 
 
+@_coded
 def create(arguments: Arguments, environment: Environment) -> int:
     """Make a cluster, or print what would be sent to Heat."""
     from cloudmesh_cluster import api, render

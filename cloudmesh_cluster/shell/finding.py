@@ -68,13 +68,22 @@ def of_cloud(name: str, environment: Environment) -> tuple[Cloud, Stack]:
     return cloud, stack
 
 
-def record(name: str, gone: NotFound, environment: Environment) -> Path:
+@dataclass(frozen=True)
+class Record:
+    """A record that was read: its file, and the texts in it by their names."""
+
+    file: Path
+    texts: Mapping[str, str]
+
+
+def record(name: str, gone: NotFound, environment: Environment) -> Record:
     """The newest record of a cluster that is gone; without one, that it is gone is the answer."""
-    found = environment.workspace(name).newest_record()
-    if found is None:
+    workspace = environment.workspace(name)
+    file = workspace.newest_record()
+    if file is None:
         raise gone
-    environment.progress.note(f"{gone.problem}; this is from its record {found}")
-    return found
+    environment.progress.note(f"{gone.problem}; this is from its record {file}")
+    return Record(file, workspace.read_record(file))
 
 
 def product(name: str, environment: Environment) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from cloudmesh_cluster.model.cluster import Event, Result
@@ -69,13 +68,13 @@ def _follow(cloud: Cloud, stack_id: str, format: str, environment: Environment) 
     return ExitStatus.DONE
 
 
-def _recorded_events(record: Path) -> tuple[Event, ...]:
+def _recorded_events(record: finding.Record) -> tuple[Event, ...]:
     try:
-        told = json.loads((record / "events.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"{record} has no events: {error}") from error
+        told = json.loads(record.texts.get("events.json", "null"))
+    except ValueError as error:
+        raise ClusterError(f"{record.file} has no events: {error}") from error
     if not isinstance(told, list):  # why they were not to be had
-        raise ClusterError(f"{record} has no events: {told}")
+        raise ClusterError(f"{record.file} has no events: {told}")
     return tuple(Event(**one) for one in told)
 
 
@@ -137,11 +136,16 @@ def _had(node: str, console: Callable[[], str]) -> str | ClusterError:
         return ClusterError(f"{node}: {error.problem}")
 
 
-def _recorded_logs(record: Path, file: str, name: str, word: str | None) -> Logs:
-    kept = {one.parent.name: one for one in record.glob(f"*/{file}")}
+def _recorded_logs(record: finding.Record, file: str, name: str, word: str | None) -> Logs:
+    kept = {
+        path.rpartition("/")[0]: text
+        for path, text in record.texts.items()
+        if path.endswith(f"/{file}")
+    }
     if not kept:
-        raise ClusterError(f"no node's {file} is in it", f"Look at what is: ls {record}")
-    return {node: kept[node].read_text() for node in _meant(word, name, kept)}
+        next_step = f"Look at what is: tar -tzf {record.file}"
+        raise ClusterError(f"no node's {file} is in it", next_step)
+    return {node: kept[node] for node in _meant(word, name, kept)}
 
 
 def _meant(word: str | None, name: str, names: Mapping[str, object]) -> Sequence[str]:

@@ -38,19 +38,17 @@ def _found(name: str, environment: Environment) -> Timeline:
     try:
         cloud, stack = finding.of_cloud(name, environment)
     except (NoCluster, NoCloud) as gone:
-        record = finding.record(name, gone, environment)
-        return _recorded(record / step.FILE)
+        return _recorded(finding.record(name, gone, environment))
     text = workspace.timeline()
     kept = step.read(text, f"{workspace.folder}/{step.FILE}") if text else None
     return step.reconstructed(cloud.heat, cloud.compute, stack, kept)
 
 
-def _recorded(file: Path) -> Timeline:
-    try:
-        text = file.read_text()
-    except OSError as error:
-        raise ClusterError(f"{file.parent} has no timeline: {error.strerror}") from error
-    return step.read(text, str(file))
+def _recorded(record: finding.Record) -> Timeline:
+    text = record.texts.get(step.FILE)
+    if text is None:
+        raise ClusterError(f"{record.file} has no timeline")
+    return step.read(text, f"{record.file}: {step.FILE}")
 
 
 def _draw(found: Timeline, file: Path) -> None:

@@ -90,9 +90,18 @@ class Altered:
 class AlterFailed(ClusterError):
     """The change failed; the message also says what the cluster is now."""
 
-    def __init__(self, problem: str, next_step: str, exit_status: ExitStatus) -> None:
-        super().__init__(problem, next_step)
+    def __init__(
+        self,
+        problem: str,
+        next_step: str,
+        exit_status: ExitStatus,
+        *,
+        code: str = "",
+        more: str = "",
+    ) -> None:
+        super().__init__(problem, next_step, code=code)
         self.exit_status = exit_status
+        self.more = more
 
 
 @dataclass
@@ -310,17 +319,18 @@ def _end(
 ) -> NoReturn:
     """Record, take back what was changed, and raise what tells all of it."""
     outside.workspace.save_order(order.before.told)
-    _, where = recorded(outside, watch, site.seen, error, site.verdicts)
+    kept = recorded(order.name, outside, watch, site.seen, error, site.verdicts)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: taking back what was changed")
-    fate = _fate(site, order, outside, where)
+    fate = _fate(site, order, outside, kept.where)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     if isinstance(error, KeyboardInterrupt):
         problem, status = f"interrupted while changing {order.name}", ExitStatus.INTERRUPTED
     else:
         problem, status = f"{order.name} was not changed: {error.problem}", error.exit_status
-    raise AlterFailed(problem, fate, status) from error
+    more = f"cm cluster explain {order.name} {kept.stamp}" if kept.stamp else ""
+    raise AlterFailed(problem, fate, status, code=kept.code, more=more) from error
 
 
 def _fate(site: _Site, order: Order, outside: Outside, where: str) -> str:

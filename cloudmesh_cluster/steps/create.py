@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access
+from cloudmesh_cluster.model.causes import script_output
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import MASTER, ROLES, Node, StackRequest
 from cloudmesh_cluster.model.demand import Needs
@@ -86,9 +87,18 @@ class Created:
 class CreateFailed(ClusterError):
     """Create failed; the message also says what became of the stack."""
 
-    def __init__(self, problem: str, next_step: str, exit_status: ExitStatus) -> None:
-        super().__init__(problem, next_step)
+    def __init__(
+        self,
+        problem: str,
+        next_step: str,
+        exit_status: ExitStatus,
+        *,
+        code: str = "",
+        more: str = "",
+    ) -> None:
+        super().__init__(problem, next_step, code=code)
         self.exit_status = exit_status
+        self.more = more
 
 
 def create(order: Order, outside: Outside) -> Created:
@@ -255,36 +265,54 @@ def _end(
     if not seen.stack_id:
         lost = interrupted or isinstance(error, NoAnswer)
         seen.stack_id = (_found_by_tag(order, outside, 3.0) or "") if lost else ""
-    files, where = recorded(outside, watch, seen, error, found)
-    problem = _problem(order, error, files)
+    kept = recorded(order.request.name, outside, watch, seen, error, found)
+    problem = _problem(order, error, kept.files)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: rolling back")
-    fate = _fate(order, outside, seen, where, interrupted=interrupted)
+    fate = _fate(order, outside, seen, kept.where, interrupted=interrupted)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     status = ExitStatus.INTERRUPTED if interrupted else getattr(error, "exit_status", 1)
-    raise CreateFailed(problem, fate, ExitStatus(status)) from error
+    more = f"cm cluster explain {order.request.name}" if kept.stamp else ""
+    raise CreateFailed(problem, fate, ExitStatus(status), code=kept.code, more=more) from error
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was saved of a failure: the evidence, the code that it leads to, and where it is.
+
+    Without a stamp it could not be saved.
+    """
+
+    files: Mapping[str, str]
+    code: str
+    where: str
+    stamp: str = ""
 
 
 def recorded(
+    name: str,
     outside: Outside,
     watch: follow.Watch,
     seen: follow.Seen,
     error: BaseException,
     found: Sequence[Verdict],
-) -> tuple[Mapping[str, str], str]:
+) -> Recorded:
     """The evidence, and where it is; no trouble here may keep us from rolling back."""
     brief = isinstance(error, KeyboardInterrupt)
     outside.progress.stage("record")
     files: Mapping[str, str] = {}
+    code = record.code_of(error)
     try:
         _keep_timeline(outside, seen, found)
-        files = record.evidence(watch, seen, error, found, brief=brief)
-        return files, f"the record is in {outside.workspace.save_record(files)}"
+        files = record.evidence(name, watch, seen, error, found, brief=brief)
+        code = record.explained(files).code
+        file = outside.workspace.save_record(files)
+        return Recorded(files, code, f"the record is in {file}", file.name.partition(".")[0])
     except KeyboardInterrupt:
-        return files, "there is no record, for it was interrupted"
+        return Recorded(files, code, "there is no record, for it was interrupted")
     except Exception as trouble:
-        return files, f"there is no record: {trouble}"
+        return Recorded(files, code, f"there is no record: {trouble}")
 
 
 def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> str:
@@ -296,7 +324,7 @@ def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> st
             if one.phase == FINISHED:
                 log = files.get(f"{one.node}/node.log", "")
                 script = one.reason.partition(" ")[0]
-                lines += [f"  {line}" for line in record.script_output(log, script)]
+                lines += [f"  {line}" for line in script_output(log, script)]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ The first one was in user_data, which any user of a node can read.
 
 from __future__ import annotations
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.errors import NodeError
 from cloudmesh_cluster.model.keys import KeyPair
@@ -40,5 +41,5 @@ def rekeyed(access: Access, fleet: Runner[Target], keypair: KeyPair, progress: P
                 said = outcome.stderr.strip() or f"exit status {outcome.exit_status}"
                 troubles.append(f"{name} did not {phase} the nodes' new key: {said}")
         if troubles:
-            raise NodeError("\n".join(troubles))
+            raise NodeError("\n".join(troubles), code=codes.NOT_REKEYED)
     progress.stage("keys of the nodes replaced", len(PHASES), len(PHASES))

@@ -62,9 +62,18 @@ class Cm:
         """Where the command keeps what it knows of a cluster."""
         return self.home / ".cloudmesh" / "cluster" / name
 
-    def record(self, name: str) -> Path:
-        """The newest record of a cluster."""
+    def record_file(self, name: str) -> Path:
+        """The file of the newest record of a cluster."""
         return max((self.workspace(name) / "records").iterdir())
+
+    def record(self, name: str) -> Path:
+        """The folder that the newest record of a cluster unpacks to."""
+        file = self.record_file(name)
+        stem = file.name.removesuffix(".tar.gz")
+        place = self.home / "unpacked"
+        place.mkdir(exist_ok=True)
+        subprocess.run(["tar", "-C", place, "-xzf", file], check=True)
+        return place / f"{name}-{stem}"
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def test_events_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) ->
     answer = failed.run("cluster", "events", "fell", "--format=json")
 
     assert "there is no cluster fell" in answer.stderr
-    assert str(failed.record("fell")) in answer.stderr
+    assert str(failed.record_file("fell")) in answer.stderr
     assert ("fell-worker1", "CREATE_COMPLETE") in [
         (one["resource"], one["status"]) for one in answer.json
     ]
@@ -197,7 +197,7 @@ def test_logs_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) -> N
     answer = failed.run("cluster", "logs", "fell", "worker1")
 
     assert "==> /var/log/cm-cluster/role.log <==\n\\x1b[31mred words\n" in answer.stdout
-    assert str(failed.record("fell")) in answer.stderr
+    assert str(failed.record_file("fell")) in answer.stderr
     assert "fell-master" not in answer.stdout
     consoles = failed.run("cluster", "logs", "fell", "--console").stdout
     assert "--- fell-master\n" in consoles
