@@ -7,11 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cloudmesh_cluster.local.cloud import Home
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_HOME = Path.home()  # before any test has another
@@ -36,7 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     sys.addaudithook(_refuse_private_files)
     # A job in a shell's background ignores Ctrl-C, and so would every program that a test starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # And whoever ends the tests in another way wants them to take their cloud down as well.
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.default_int_handler)
 
 
 def _refuse_private_files(event: str, arguments: tuple[object, ...]) -> None:
@@ -62,12 +69,36 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
     from cloudmesh_cluster.local import cloud as local
 
     home = local.Home(state=ROOT / "build" / "test-cloud", software=SOFTWARE)
-    try:
-        local.up(home, print)
-        _delete_leftovers(local.exports(home), tmp_path_factory.mktemp("nobody"))
-        yield local.exports(home)
-    finally:
-        local.down(home, print)
+    with _guarded(home):
+        try:
+            local.up(home, print)
+            _delete_leftovers(local.exports(home), tmp_path_factory.mktemp("nobody"))
+            yield local.exports(home)
+        finally:
+            local.down(home, print)
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Callable[..., AbstractContextManager[None]]:
+    """For a cloud of a test's own: within it, the cloud does not outlive the tests."""
+    return _guarded
+
+
+@contextmanager
+def _guarded(home: Home, *options: str) -> Iterator[None]:
+    """Have somebody take the cloud down in case that these tests are killed before they do."""
+    words = [sys.executable, ROOT / "tests" / "guard.py", home.state, home.software, *options]
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (
+        (ROOT / "build" / "guard.log").open("a") as log,
+        # In a session of its own, where no Ctrl-C comes.
+        subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+        ) as guard,
+    ):
+        yield
+        assert guard.stdin
+        guard.stdin.write(b"down")
 
 
 def _delete_leftovers(exports: Mapping[str, str], home: Path) -> None:
