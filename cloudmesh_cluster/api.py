@@ -26,6 +26,7 @@ from cloudmesh_cluster.model.errors import (
     StackNotFound,
     UsageError,
 )
+from cloudmesh_cluster.model.history import Run, estimate
 from cloudmesh_cluster.model.names import Outcome
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
@@ -237,7 +238,14 @@ def created(wanted: Asked, environment: Environment, *, keep: bool = False) -> M
         clock=environment.clock,
         progress=environment.progress,
     )
-    return Made(cloud, step.create(order, outside))
+    history, product = environment.history(cloud.name), wanted.product.name
+    environment.progress.expect(estimate(history.runs(), product, wanted.workers))
+    try:
+        made = step.create(order, outside)
+    finally:
+        environment.progress.expect(None)
+    history.add(Run(product, wanted.workers, made.stages))
+    return Made(cloud, made)
 
 
 @dataclass(frozen=True)

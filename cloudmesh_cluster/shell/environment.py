@@ -17,6 +17,7 @@ from cloudmesh_cluster.steps.wait import Clock, SystemClock
 if TYPE_CHECKING:
     from cloudmesh_cluster.doors.compute import Compute
     from cloudmesh_cluster.doors.heat import Heat
+    from cloudmesh_cluster.doors.history import History
     from cloudmesh_cluster.doors.session import CloudEntry, Places
     from cloudmesh_cluster.doors.ssh import Fleet
     from cloudmesh_cluster.doors.workspace import Workspace
@@ -108,6 +109,12 @@ class Environment:
         from cloudmesh_cluster.doors.workspace import Workspace
 
         return Workspace(self.clusters / name)
+
+    def history(self, cloud: str) -> History:
+        """How long creates took on that cloud."""
+        from cloudmesh_cluster.doors.history import History
+
+        return History(self.clusters / ".history", cloud)
 
     @property
     def embedded(self) -> Home:

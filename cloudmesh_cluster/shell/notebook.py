@@ -260,7 +260,7 @@ class NotebookProgress(Stages):
 
     def _draw(self) -> None:
         self._drawn = self._now()
-        text = "\n".join([*self._lines, *([self._line()] if self._name else [])])
+        text = "\n".join([*self._lines, *([self._live()] if self._name else [])])
         bundle = {"text/plain": text, "text/html": f"<pre>{escape(text)}</pre>"}
         if self._display is None:
             self._display = _shown(bundle)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from cloudmesh_cluster.model.history import SHOWN, Estimate, about
 from cloudmesh_cluster.shell.output import printable
 
 SILENCE = 30.0  # seconds after which a log is told that we still wait
@@ -21,6 +22,13 @@ class Stages:
         self._name = ""
         self._count = (0, 0)
         self._since = 0.0
+        self._estimate: Estimate | None = None
+        self._known = ""  # the stage of the estimate, and since when it is that
+        self._known_since = 0.0
+
+    def expect(self, estimate: Estimate | None) -> None:
+        """From now on also tell how much time is left of a create, if that can be foretold."""
+        self._estimate, self._known = estimate, ""
 
     def stage(self, name: str, done: int = 0, total: int = 0) -> None:
         """Say how far a stage has come; a new name ends the stage before it."""
@@ -29,6 +37,8 @@ class Stages:
         if begins:
             self.close()
             self._name, self._since = name, self._now()
+            if SHOWN.get(name, self._known) != self._known:
+                self._known, self._known_since = SHOWN[name], self._now()
         self._count = (done, total)
         self._show(begins)
 
@@ -53,6 +63,16 @@ class Stages:
         count = f" {done}/{total}," if total else ""
         return f"{self._name}:{count} {self._now() - self._since:.0f} s"
 
+    def _live(self) -> str:
+        """The line while the stage lasts."""
+        left = self._left()
+        return f"{self._line()}, {left}" if left else self._line()
+
+    def _left(self) -> str:
+        if self._estimate is None or self._name not in SHOWN:
+            return ""
+        return about(self._estimate.left(self._known, self._now() - self._known_since))
+
     def _show(self, begins: bool) -> None:
         raise NotImplementedError
 
@@ -69,10 +89,10 @@ class TerminalProgress(Stages):
         """Say something that stays on the screen, above the live line."""
         self._write(printable(line), "\n")
         if self._name:
-            self._write(self._line())
+            self._write(self._live())
 
     def _show(self, begins: bool) -> None:
-        self._write(self._line())
+        self._write(self._live())
 
     def _finish(self) -> None:
         self._write(self._line(), "\n")
@@ -107,10 +127,11 @@ class PlainProgress(Stages):
         tenth = 10 * done // total if total else 0
         if begins:
             self._told = self._count if done else None
-            self._write(self._line() if done else f"{self._name} ...")
+            left = self._left()
+            self._write(self._live() if done else f"{self._name} ..." + f" {left}" * bool(left))
         elif self._is_news(tenth):
             self._told = self._count
-            self._write(self._line())
+            self._write(self._live())
         else:
             return
         self._tenth = tenth

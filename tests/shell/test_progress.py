@@ -8,6 +8,7 @@ import pty
 
 import pytest
 
+from cloudmesh_cluster.model.history import Estimate
 from cloudmesh_cluster.shell.progress import PlainProgress, TerminalProgress, progress_for
 
 
@@ -143,3 +144,58 @@ def test_the_stream_decides_which_kind(stream: io.StringIO) -> None:
         assert isinstance(progress_for(terminal, {}), PlainProgress)
     os.close(ours)
     assert isinstance(progress_for(stream, {"TERM": "xterm"}), PlainProgress)
+
+
+ESTIMATE = Estimate({"stack": 20, "booted": 10, "wired": 2, "finished": 5, "verified": 3})
+
+
+def test_a_create_that_was_foretold_tells_what_is_left(time: Time, stream: io.StringIO) -> None:
+    progress = TerminalProgress(stream, time)
+    progress.expect(ESTIMATE)
+    seen = []
+    for at, name in (
+        (0, "stack requested"),
+        (1, "servers made"),
+        (15, "servers made"),
+        (60, "servers made"),
+        (61, "nodes booted"),
+        (66, "slurm.tar carried to the master"),
+        (90, "verify"),
+        (99, "verify"),
+    ):
+        time.at = float(at)
+        progress.stage(name)
+        seen.append(screen(stream.getvalue())[-1])
+
+    assert seen == [
+        "stack requested: 0 s, about 40 s left",
+        "servers made: 0 s, about 40 s left",
+        "servers made: 14 s, about 25 s left",
+        "servers made: 59 s, about 20 s left",
+        "nodes booted: 0 s, about 20 s left",
+        "slurm.tar carried to the master: 0 s",
+        "verify: 0 s, about 3 s left",
+        "verify: 9 s",
+    ]
+
+
+def test_a_stage_that_has_ended_tells_how_long_it_was(time: Time, stream: io.StringIO) -> None:
+    progress = PlainProgress(stream, time)
+    progress.expect(ESTIMATE)
+    progress.stage("servers made", 0, 2)
+    time.at = 10
+    progress.stage("servers made", 1, 2)
+    progress.stage("servers made", 2, 2)
+    progress.close()
+    assert stream.getvalue().splitlines() == [
+        "servers made ... about 40 s left",
+        "servers made: 1/2, 10 s, about 30 s left",
+        "servers made: 2/2, 10 s",
+    ]
+
+
+def test_without_a_history_nothing_is_foretold(time: Time, stream: io.StringIO) -> None:
+    progress = TerminalProgress(stream, time)
+    progress.expect(None)
+    progress.stage("servers made")
+    assert screen(stream.getvalue())[-1] == "servers made: 0 s"
