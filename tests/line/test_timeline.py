@@ -97,7 +97,7 @@ def test_a_create_that_failed_has_a_timeline_in_its_record(timed: Cm, failed: An
     answer = timed.run("cluster", "timeline", "late", "--format=json")
     told = lines(answer)
 
-    assert str(timed.record("late")) in answer.stderr
+    assert str(timed.record_file("late")) in answer.stderr
     assert (told["late-worker1"]["failed"], told["late-master"]["failed"]) == ("script", "")
     assert told["late-worker1"]["script"] > told["late-worker1"]["wired"]
     assert told["late-worker1"]["verified"] is None
