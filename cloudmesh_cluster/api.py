@@ -35,7 +35,7 @@ from cloudmesh_cluster.model.spec import (
     checked_name,
     checked_network,
 )
-from cloudmesh_cluster.shell import files, finding, ordering
+from cloudmesh_cluster.shell import files, finding, ordering, reaching
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
 from cloudmesh_cluster.steps import delete as deletion
@@ -308,7 +308,7 @@ def verdicts(
         replace(one, within=max(one.within, patience))
         for one in _checks(access, name, given, environment)
     ]
-    with environment.fleet(environment.workspace(name), access) as fleet:
+    with reaching.fleet(name, access, environment) as fleet:
         return verify.verdicts(targets, checks, fleet, environment.clock, environment.progress)
 
 
@@ -341,7 +341,7 @@ def outcomes(
     words, stdin = command
     environment.progress.stage("nodes answered", 0, len(targets))
     done = iter(range(1, len(targets) + 1))
-    with environment.fleet(environment.workspace(name), access) as fleet:
+    with reaching.fleet(name, access, environment) as fleet:
         return fleet.run(
             targets,
             words,

@@ -73,6 +73,7 @@ def ssh_config(access: Access, folder: Path) -> str:
         "  GlobalKnownHostsFile /dev/null\n"
         "  StrictHostKeyChecking yes\n"
         "  ServerAliveInterval 30\n"
+        "  ConnectTimeout 20\n"
     )
     return "\n".join([*blocks, common])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Row = dict[str, object]
 
 NODE = ("name", "role", "status", "address", "public_address", "checks")
-LISTED = ("name", "status", "product", "created", "expires", "expired")
+LISTED = ("name", "status", "servers", "product", "created", "expires", "expired")
 PRODUCT = ("name", "summary", "variables")
 SERVICE = ("name", "status", "pid", "memory_mb", "address")
 IMAGE = ("name", "status", "product", "base", "size_mb", "packages", "created")
@@ -192,12 +193,13 @@ def node(one: Node, verdicts: Sequence[Verdict] | None = None) -> Row:
     }
 
 
-def listed(stack: Stack) -> Row:
-    """A cluster in a list; its tags say what it is."""
+def listed(stack: Stack, servers: Counter[str] | None = None) -> Row:
+    """A cluster in a list; its tags say what it is, and Nova how its servers are."""
     tags = dict(tag.partition("=")[::2] for tag in stack.tags)
     return {
         "name": stack.name,
         "status": stack.status,
+        "servers": ", ".join(f"{n} {status}" for status, n in sorted((servers or {}).items())),
         "product": tags.get("cm-cluster-product", ""),
         "created": stack.created,
         **lifetime(stack),
@@ -207,7 +209,7 @@ def listed(stack: Stack) -> Row:
 def clusters(rows: Sequence[Row], format: str) -> Answer:
     """The answer of list; a table tells of expiry only where something expires."""
     empty = format == "table" and not any(row["expires"] for row in rows)
-    return output.answer(rows, LISTED[:4] if empty else LISTED, format)
+    return output.answer(rows, LISTED[:5] if empty else LISTED, format)
 
 
 def lifetime(stack: Stack) -> Row:

@@ -148,24 +148,31 @@ def listed(arguments: Arguments, environment: Environment) -> int:
     """Name the clusters that the cloud has."""
     from cloudmesh_cluster.model.errors import NoCloud
     from cloudmesh_cluster.render import TAG
+    from cloudmesh_cluster.shell import finding
 
     try:
-        stacks = environment.cloud(arguments["--cloud"]).heat.stacks(tags=TAG)
+        cloud = environment.cloud(arguments["--cloud"])
+        stacks = sorted(cloud.heat.stacks(tags=TAG), key=lambda stack: stack.name)
+        servers = finding.states(cloud)
+        rows = [answers.listed(stack, servers.get(stack.name)) for stack in stacks]
     except NoCloud as error:
         environment.progress.note(error.problem)
-        stacks = ()
-    rows = [answers.listed(stack) for stack in sorted(stacks, key=lambda stack: stack.name)]
+        rows = []
     environment.answer(answers.clusters(rows, arguments["--format"]))
     return ExitStatus.DONE
 
 
 def show(arguments: Arguments, environment: Environment) -> int:
     """Tell one cluster."""
-    from cloudmesh_cluster.shell import finding, login
+    from cloudmesh_cluster.shell import finding, login, reaching
+    from cloudmesh_cluster.steps.power import OFF
 
     cluster = finding.cluster(arguments["NAME"], environment)
     answer = answers.shown(cluster, login.pages(cluster.name, cluster.product, environment))
     environment.answer(answers.cluster(answer, arguments["--format"]))
+    if cluster.nodes and all(one.status == OFF for one in cluster.nodes):
+        for line in str(reaching.stopped(cluster.name)).splitlines():
+            environment.progress.note(line)
     return ExitStatus.DONE
 
 

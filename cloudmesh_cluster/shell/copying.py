@@ -11,7 +11,7 @@ from typing import Any
 from cloudmesh_cluster.model.access import Target
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, NodeError, UsageError
 from cloudmesh_cluster.model.names import cause, clipped, grouped, printable
-from cloudmesh_cluster.shell import files, finding
+from cloudmesh_cluster.shell import files, finding, reaching
 from cloudmesh_cluster.shell.environment import Environment
 from cloudmesh_cluster.steps.copy import File, put, taken
 from cloudmesh_cluster.steps.verify import Runner
@@ -31,7 +31,7 @@ def copy(arguments: Mapping[str, Any], environment: Environment) -> int:
     targets = access.of(chosen)
     failures = 0
     copied = _from if backwards else _to
-    with environment.fleet(environment.workspace(name), access) as fleet:
+    with reaching.fleet(name, access, environment) as fleet:
         for one in names:
             failures += _tell(one, len(targets), copied(fleet, targets, one, where), environment)
     return ExitStatus.UNVERIFIED if failures else ExitStatus.DONE

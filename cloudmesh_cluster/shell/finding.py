@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,12 +12,19 @@ from pathlib import Path
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Node, Stack
-from cloudmesh_cluster.model.errors import ClusterError, NoCluster, NotFound, StackNotFound
+from cloudmesh_cluster.model.errors import (
+    CloudError,
+    ClusterError,
+    NoCluster,
+    NotFound,
+    StackNotFound,
+)
 from cloudmesh_cluster.model.names import folded
 from cloudmesh_cluster.model.spec import checked_name
 from cloudmesh_cluster.render import TAG
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import nodes as of_stack
+from cloudmesh_cluster.steps.power import GONE
 from cloudmesh_cluster.steps.reports import signalled
 
 
@@ -86,6 +95,23 @@ def record(name: str, gone: NotFound, environment: Environment) -> Record:
     return Record(file, workspace.read_record(file))
 
 
+def servers(name: str, environment: Environment) -> dict[str, str]:
+    """The status of each of the cluster's servers by name, in Nova's words; else ``gone``."""
+    cloud, stack = of_cloud(name, environment)
+    ids = of_stack.server_ids(cloud.heat.resources(stack.id))
+    known = {one.id: one.status for one in cloud.compute.servers(list(ids.values()))}
+    return {node: known.get(server_id, GONE) for node, server_id in ids.items()}
+
+
+def states(cloud: Cloud) -> dict[str, Counter[str]]:
+    """How many servers of each cluster have which status; nothing where Nova does not tell."""
+    found: dict[str, Counter[str]] = {}
+    with suppress(CloudError):
+        for one in cloud.compute.servers():
+            found.setdefault(one.cluster, Counter())[one.status] += 1
+    return found
+
+
 def product(name: str, environment: Environment) -> str:
     """What is installed on a cluster, from the workspace alone where that knows it."""
     known = environment.workspace(checked_name(name)).order().get("product")
@@ -142,4 +168,4 @@ def _unknown(name: str, cloud: Cloud) -> NoCluster:
 
 
 def _with_status(nodes: tuple[Node, ...], status: dict[str, str]) -> tuple[Node, ...]:
-    return tuple(replace(one, status=status.get(one.server_id, "gone")) for one in nodes)
+    return tuple(replace(one, status=status.get(one.server_id, GONE)) for one in nodes)

@@ -13,10 +13,11 @@ from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.cluster import MASTER
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, NotFound, UsageError
 from cloudmesh_cluster.products import Page
-from cloudmesh_cluster.shell import finding
+from cloudmesh_cluster.shell import finding, reaching
 from cloudmesh_cluster.shell.environment import Environment
 
 Arguments = Mapping[str, Any]
+SSH_FAILED = 255  # ssh's own exit status, though a command may have it as well
 END = re.compile(r"(?:(?P<node>[^:]+):)?(?P<port>[0-9]{1,5})")
 
 
@@ -38,7 +39,7 @@ def ssh(arguments: Arguments, environment: Environment) -> int:
     forwards = [word for one in arguments["--forward"] for word in ("-L", one)]
     # ssh joins its words by spaces itself; -- keeps them from being its options.
     words = [*forwards, node.name, "--", *command]
-    return _ssh(name, words, environment, interactive=not command)
+    return _ssh(name, words, node.name, environment, interactive=not command)
 
 
 def tunnel(arguments: Arguments, environment: Environment) -> int:
@@ -55,7 +56,8 @@ def tunnel(arguments: Arguments, environment: Environment) -> int:
         environment.progress.note(f"{here} {one.node}:{one.port}")
     environment.progress.note("Ctrl-C ends the tunnel.")
     try:
-        return _ssh(name, [*words, access.master.name], environment, interactive=False)
+        master = access.master.name
+        return _ssh(name, [*words, master], master, environment, interactive=False)
     except KeyboardInterrupt:
         return ExitStatus.DONE
 
@@ -100,11 +102,18 @@ def free_port(wanted: int) -> int:
     raise ClusterError("this machine has no free port")
 
 
-def _ssh(name: str, words: Sequence[str], environment: Environment, *, interactive: bool) -> int:
+def _ssh(
+    name: str, words: Sequence[str], node: str, environment: Environment, *, interactive: bool
+) -> int:
+    """Run ssh; where it fails, and the cloud knows why, that is told."""
     config = environment.workspace(name).ssh_config
     try:
-        return environment.run(["ssh", "-F", str(config), *words], interactive=interactive)
+        status = environment.run(["ssh", "-F", str(config), *words], interactive=interactive)
     except FileNotFoundError as error:
         raise ClusterError(
             "there is no ssh on this machine", "Install it: apt-get install openssh-client"
         ) from error
+    if status == SSH_FAILED:
+        for line in reaching.why(name, node, environment).splitlines():
+            environment.progress.note(line)
+    return status

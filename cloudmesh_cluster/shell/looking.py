@@ -16,7 +16,7 @@ from cloudmesh_cluster.model.errors import (
 )
 from cloudmesh_cluster.model.inventory import INVENTORIES
 from cloudmesh_cluster.model.names import Outcome, cause, printable
-from cloudmesh_cluster.shell import answers, finding, output
+from cloudmesh_cluster.shell import answers, finding, output, reaching
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps.events import followed
 from cloudmesh_cluster.steps.nodes import place, server_ids
@@ -102,10 +102,8 @@ def logs(arguments: Arguments, environment: Environment) -> int:
 def _nodes_logs(name: str, word: str | None, environment: Environment) -> Logs:
     access = finding.access(name, environment)
     targets = [finding.node(word, name, access)] if word else access.targets
-    with environment.fleet(environment.workspace(name), access) as fleet:
+    with reaching.fleet(name, access, environment) as fleet:
         outcomes = fleet.run(targets, LOGS, timeout=PATIENCE)
-    if not any(isinstance(one, Result) for one in outcomes.values()):
-        finding.of_cloud(name, environment)  # raises where the workspace knows what is gone
     return {node: _said(node, outcome) for node, outcome in outcomes.items()}
 
 

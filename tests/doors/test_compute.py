@@ -13,7 +13,7 @@ from openstack.config import OpenStackConfig
 from cloudmesh_cluster.doors.compute import Compute
 from cloudmesh_cluster.model import demand
 from cloudmesh_cluster.model.demand import Quota
-from cloudmesh_cluster.model.errors import CloudError
+from cloudmesh_cluster.model.errors import CloudError, NoAnswer, Refused
 
 KEYSTONE = "http://192.0.2.1:5000/v3"
 NOVA = "http://192.0.2.1:8774/v2.1"
@@ -103,3 +103,75 @@ def test_a_cloud_that_does_not_answer_is_an_error(
 
     with pytest.raises(CloudError, match="quota show"):
         compute.quotas()
+
+
+def test_what_nova_does_not_do_now_is_told_apart_from_no_answer(
+    compute: Compute, requests_mock: requests_mock.Mocker
+) -> None:
+    conflict = {"conflictingRequest": {"code": 409, "message": "vm_state stopped"}}
+    requests_mock.post(f"{NOVA}/servers/s1/action", [
+        {"status_code": 202},
+        {"status_code": 409, "json": conflict},
+        {"status_code": 404},
+        {"status_code": 503, "text": "Service Unavailable"},
+        {"exc": requests.exceptions.ConnectionError("refused")},
+        {"status_code": 403},
+    ])  # fmt: skip
+
+    compute.stop("s1")
+    with pytest.raises(Refused, match="vm_state stopped"):
+        compute.stop("s1")
+    with pytest.raises(Refused):
+        compute.start("s1")
+    for _ in range(2):
+        with pytest.raises(NoAnswer):
+            compute.start("s1")
+    with pytest.raises(CloudError) as forbidden:
+        compute.start("s1")
+    assert not isinstance(forbidden.value, NoAnswer | Refused)
+
+
+def test_servers_tell_what_nova_does_with_them(
+    compute: Compute, requests_mock: requests_mock.Mocker
+) -> None:
+    told = [
+        {"id": "s1", "name": "demo-master", "status": "ACTIVE",
+         "OS-EXT-STS:task_state": "powering-off", "metadata": {"cm_cluster": "demo"}},
+        {"id": "s2", "name": "other", "status": "ERROR", "OS-EXT-STS:task_state": None,
+         "metadata": {}, "fault": {"message": "no host"}},
+    ]  # fmt: skip
+    requests_mock.get(f"{NOVA}/servers/detail", json={"servers": told})
+
+    first, second = compute.servers()
+
+    assert (first.task_state, first.cluster) == ("powering-off", "demo")
+    assert (second.task_state, second.cluster, second.fault) == ("", "", "no host")
+    assert compute.servers(["s2"]) == (second,)
+
+
+@pytest.mark.parametrize(
+    ("message", "details", "told"),
+    [
+        ("Error", "Failed to power on instance: no image", "Failed to power on instance: no image"),
+        ("Error", None, "start failed"),
+        (None, None, ""),
+    ],
+    ids=["told", "untold", "good"],
+)
+def test_why_the_newest_action_failed(
+    compute: Compute,
+    requests_mock: requests_mock.Mocker,
+    message: str | None,
+    details: str | None,
+    told: str,
+) -> None:
+    older = {"action": "stop", "request_id": "r1", "message": "Error",
+             "start_time": "2026-11-22T10:00:00.000000"}  # fmt: skip
+    newest = {**older, "action": "start", "request_id": "r2", "message": message,
+              "start_time": "2026-11-22T10:00:01.000000"}  # fmt: skip
+    events = [{"event": "compute_start_instance", "result": "Error", "details": details}]
+    actions = f"{NOVA}/servers/s1/os-instance-actions"
+    requests_mock.get(actions, json={"instanceActions": [older, newest]})
+    requests_mock.get(f"{actions}/r2", json={"instanceAction": {**newest, "events": events}})
+
+    assert compute.trouble("s1") == told

@@ -48,6 +48,31 @@ def test_a_stopped_cluster_keeps_its_nodes(
     assert "Start it again: cm cluster start pow" in off.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("test", "pow"), 1),
+        (("test", "pow", "uptime"), 1),
+        (("ssh", "pow", "worker1", "--", "uptime"), 255),
+        (("logs", "pow"), 1),
+    ],
+    ids=["test", "test-command", "ssh", "logs"],
+)
+def test_what_needs_the_nodes_tells_that_they_are_off(
+    pow: Cm, off: Answer, words: tuple[str, ...], status: int
+) -> None:
+    said = pow.run("cluster", *words, status=status).stderr
+
+    assert "pow is stopped: all its servers are SHUTOFF" in said
+    assert "Start it: cm cluster start pow" in said
+
+
+def test_list_tells_that_the_servers_are_off(pow: Cm, off: Answer) -> None:
+    rows = pow.run("cluster", "list", "--format=json").json
+
+    assert [one["servers"] for one in rows if one["name"] == "pow"] == ["3 SHUTOFF"]
+
+
 def test_to_stop_a_stopped_cluster_is_nothing_to_do(pow: Cm, off: Answer) -> None:
     assert "nothing to do" in pow.run("cluster", "stop", "pow").stderr
 
