@@ -33,6 +33,7 @@ NOTEBOOK = [
 TEST = [
     *NOTEBOOK,
     "build",
+    "click",  # cmc brings it to users
     "fixtures",  # keystoneauth1.fixture needs it
     "hypothesis",
     "import-linter",
@@ -88,6 +89,11 @@ setup(
         "console_scripts": [
             "cm = cloudmesh_cluster.shell.cli:main",
             "cm-cluster = cloudmesh_cluster.shell.cli:main",
+        ],
+        # cmc takes the first "cluster" that it finds; the other name is always ours.
+        "cloudmesh.ai.command": [
+            "cluster = cloudmesh_cluster.shell.cmc:cluster",
+            "heat-cluster = cloudmesh_cluster.shell.cmc:cluster",
         ],
     },
 )

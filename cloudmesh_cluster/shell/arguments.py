@@ -118,13 +118,13 @@ def help_of(words: Sequence[str]) -> str | None:
     rest = list(words[len(noun) :])
     if rest[:1] and rest[0] in HELP:
         return _topic([*noun, *rest[1:]])
-    verb = _verb_of(words)
-    if verb and any(word in HELP[1:] for word in _split(verb, list(words[verb.length :]))[0]):
+    verb = verb_of(words)
+    if verb and any(word in HELP[1:] for word in split(verb, list(words[verb.length :]))[0]):
         return verb.help
     return None
 
 
-def _verb_of(words: Sequence[str]) -> Verb | None:
+def verb_of(words: Sequence[str]) -> Verb | None:
     """The verb whose name the words begin with."""
     found = (one for one in verbs().values() if list(words[: one.length]) == one.name.split())
     return next(found, None)
@@ -149,7 +149,7 @@ def _begins(verb: Verb, words: list[str], nouns: set[str]) -> bool:
 def parse(words: Sequence[str]) -> dict[str, Any]:
     """The words of one command as a dict; UsageError says what is wrong with them."""
     verb = named(words)
-    own, command = _split(verb, list(words[verb.length :]))
+    own, command = split(verb, list(words[verb.length :]))
     own = [_spelt_out(verb, word) for word in own]
     _refuse_mistakes(verb, own)
     import docopt  # here, because a mistake above needs none of it
@@ -179,7 +179,7 @@ def named(words: Sequence[str]) -> Verb:
     nouns = dict.fromkeys(verb.noun for verb in known.values())
     if noun not in nouns:
         raise UsageError(f"no command {noun!r}; " + _instead_of_noun(noun, list(nouns), known))
-    found = _verb_of(words)
+    found = verb_of(words)
     if found:
         return found
     of_noun = [verb for verb in known.values() if verb.noun == noun]
@@ -215,7 +215,7 @@ def _all(known: Sequence[str]) -> str:
     return f"there are {', '.join(known[:-1])} and {known[-1]}"
 
 
-def _split(verb: Verb, words: list[str]) -> tuple[list[str], list[str]]:
+def split(verb: Verb, words: list[str]) -> tuple[list[str], list[str]]:
     """The verb's own words, and those of COMMAND, which are kept as they are."""
     places = PLACES.get(verb.name)
     if places is None:
@@ -231,7 +231,7 @@ def _split(verb: Verb, words: list[str]) -> tuple[list[str], list[str]]:
                 return words[:at], words[at:]
         elif seen == places and not _is_own(verb, word):
             return words[:at], words[at:]
-        at += 2 if _wants_next(verb, word) else 1
+        at += 2 if wants_next(verb, word) else 1
     return words, []
 
 
@@ -248,11 +248,23 @@ def _is_own(verb: Verb, word: str) -> bool:
     return verb.name == "cluster test" or _spelt_out(verb, word).partition("=")[0] in verb.options
 
 
+def positionals(verb: Verb, words: Sequence[str]) -> list[str]:
+    """Those of the verb's own words that are no option, nor the value of one."""
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not _is_option(word):
+            found.append(word)
+        elif wants_next(verb, word):
+            next(rest, None)
+    return found
+
+
 def _is_option(word: str) -> bool:
     return word.startswith("-") and word != "-"
 
 
-def _wants_next(verb: Verb, word: str) -> bool:
+def wants_next(verb: Verb, word: str) -> bool:
     """Whether an option's value is the word after it: ``--role worker``."""
     name = LETTERS.get(verb.name, {}).get(word, word)
     return "=" not in word and verb.options.get(name, False)
@@ -270,7 +282,7 @@ def _refuse_mistakes(verb: Verb, words: list[str]) -> None:
         name = _known_option(verb, word)
         if name in seen and not verb.repeats(name):
             raise UsageError(f"{verb.word}: {name} is given twice")
-        if _wants_next(verb, word) and next(rest, None) is None:
+        if wants_next(verb, word) and next(rest, None) is None:
             raise UsageError(f"{verb.word}: {name} needs a value", verb.one_line)
         seen.add(name)
     _refuse_count(verb, positionals)

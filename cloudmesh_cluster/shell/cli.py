@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # help is fast because whatever it does not need is imported 
     from cloudmesh_cluster.shell.environment import Environment
 
 HELP: tuple[list[str], ...] = ([], ["help"], ["--help"], ["-h"])
+NOUNS = ("cluster", "cloud", "completion")
 
 
 def main(argv: Sequence[str] | None = None, environment: Environment | None = None) -> int:
@@ -47,7 +48,7 @@ def _unquoted(words: Sequence[str]) -> list[str]:
 
 
 def _main(words: list[str], environment: Environment | None) -> int:
-    if words in HELP or (words[0] in ("cluster", "cloud") and words[1:] in HELP):
+    if words in HELP or (words[0] in NOUNS and words[1:] in HELP):
         from cloudmesh_cluster.shell.usage import USAGE
 
         print(USAGE, end="")
@@ -57,6 +58,13 @@ def _main(words: list[str], environment: Environment | None) -> int:
 
         print(f"cm cluster {__version__}")
         return 0
+    if words[:2] == ["completion", "words"]:  # a TAB key; no word of a user's, so not in the help
+        from cloudmesh_cluster.shell import completion
+        from cloudmesh_cluster.shell.environment import Environment
+
+        for line in completion.lines(words[2:], environment or Environment.from_system()):
+            print(line)
+        return 0
     return _guarded(words, environment)
 
 
@@ -64,7 +72,7 @@ def _guarded(words: list[str], environment: Environment | None) -> int:
     """Run the command; every way it can fail becomes a message and an exit status."""
     from cloudmesh_cluster.model.errors import ClusterError, ExitStatus
 
-    speaker = f"cm {words[0]}" if words[0] in ("cluster", "cloud") else "cm"
+    speaker = f"cm {words[0]}" if words[0] in NOUNS else "cm"
     try:
         return _interruptible(words, environment)
     except ClusterError as error:

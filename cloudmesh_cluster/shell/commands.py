@@ -366,6 +366,17 @@ def image_delete(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
+# ---- the user's shell ----------------------------------------------------------------------------
+
+
+def completion(arguments: Arguments, environment: Environment) -> int:
+    """Print what the shell reads to complete words."""
+    from cloudmesh_cluster.shell.completion import SCRIPTS
+
+    environment.answer(SCRIPTS[arguments["verb"].split()[1]])
+    return ExitStatus.DONE
+
+
 COMMANDS: Mapping[str, Command] = {
     "cluster create": create,
     "cluster plan": plan,
@@ -392,4 +403,7 @@ COMMANDS: Mapping[str, Command] = {
     "cloud image build": image_build,
     "cloud image list": image_list,
     "cloud image delete": image_delete,
+    "completion bash": completion,
+    "completion zsh": completion,
+    "completion fish": completion,
 }

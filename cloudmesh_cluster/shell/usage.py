@@ -46,6 +46,9 @@ Usage:
   cm cloud image build --product=PRODUCT [--set=NAME=VALUE]...
   cm cloud image list [--format=FORMAT]
   cm cloud image delete NAME
+  cm completion bash
+  cm completion zsh
+  cm completion fish
 
 What they do:
   create     Make a cluster, wire and verify it; roll it back if anything fails.
@@ -71,6 +74,7 @@ What they do:
              print the variables with which the openstack command finds it (env).
   image      The embedded cloud's images: build bakes a product's Debian packages
              into one, from which its clusters are made then; list; delete.
+  completion Let your shell complete words: eval "$(cm completion bash)".
 
 ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1;
 PORT is a port of the master, or NODE:PORT.

@@ -29,7 +29,10 @@ def test_the_verbs_are_those_of_the_help() -> None:
         "timeline template products delete"
     )
     of_cloud = "up down status env image build image list image delete"
-    assert " ".join(verb.word for verb in verbs().values()) == f"{of_cluster} {of_cloud}"
+    of_completion = "bash zsh fish"
+    assert " ".join(verb.word for verb in verbs().values()) == (
+        f"{of_cluster} {of_cloud} {of_completion}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,7 +225,7 @@ def test_a_dash_is_a_file() -> None:
             "image build has no option --prduct; did you mean --product?",
         ),
         ("clutser list", "no command 'clutser'; did you mean cluster?"),
-        ("vm list", "no command 'vm'; there are cluster and cloud"),
+        ("vm list", "no command 'vm'; there are cluster, cloud and completion"),
         ("create demo", "no command 'create'; did you mean cm cluster create?"),
         (
             "cluster create demo --worker=3",

@@ -1,4 +1,4 @@
-"""The wheel in a fresh environment: as a program, in the cloudmesh shell, in IPython."""
+"""The wheel in a fresh environment: as a program, in the cloudmesh shells, in IPython."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bin(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment with the wheel, the cloudmesh shell and IPython."""
+    """The programs of an environment with the wheel, both cloudmesh shells and IPython."""
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    packages = [str(wheel), "cloudmesh-cmd5", "ipython"]
+    packages = [str(wheel), "cloudmesh-cmd5", "cloudmesh-ai-cmc", "ipython"]
     install = [place / "bin" / "pip", "install", "--quiet", *packages]
     run = subprocess.run(install, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -101,6 +101,41 @@ def test_the_cms_prompt_goes_on_after_a_mistake(bin: Path, home: Path) -> None:
     assert "did you mean create?" in said.stderr
     assert "quote is not closed" in said.stderr
     assert "plain" in said.stdout
+
+
+@pytest.mark.parametrize("name", ["cluster", "heat-cluster"])
+def test_cmc_cluster_gives_what_cm_cluster_gives(bin: Path, home: Path, name: str) -> None:
+    ours = run(bin, home, "cm", "cluster", "products", "--format=json")
+    theirs = run(bin, home, "cmc", name, "products", "--format=json")
+    assert theirs.returncode == 0, theirs.stderr
+    assert theirs.stdout == ours.stdout
+    assert '"plain"' in ours.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["help"]], ids=["", "--help", "help"])
+def test_cmc_cluster_help_is_our_usage(bin: Path, home: Path, words: list[str]) -> None:
+    assert run(bin, home, "cmc", "cluster", *words).stdout == USAGE
+
+
+def test_cmc_cluster_ends_with_our_message_and_status(bin: Path, home: Path) -> None:
+    said = run(bin, home, "cmc", "cluster", "craete", "demo")
+    assert said.stderr.strip().endswith("cm cluster: no verb 'craete'; did you mean create?")
+    assert said.returncode == 2
+
+
+def test_cmc_passes_a_script_on_byte_by_byte(bin: Path, home: Path) -> None:
+    typed = "echo 'a b'  $HOME -- ä\n"
+    assert run(bin, home, "cmc", "cluster", "write", "demo", "worker", typed=typed).returncode == 0
+    kept = home / ".cloudmesh" / "cluster" / "demo" / "scripts" / "worker"
+    assert kept.read_text() == typed
+
+
+def test_cmc_leaves_the_words_of_a_nodes_command_alone(bin: Path, home: Path) -> None:
+    words = ["cluster", "test", "demo", "--", "--help", "-x"]
+    ours, theirs = run(bin, home, "cm", *words), run(bin, home, "cmc", *words)
+    assert theirs.stderr.endswith(ours.stderr)  # cmc speaks of itself before
+    assert theirs.returncode == ours.returncode == 1
+    assert "no cloud is configured" in ours.stderr
 
 
 @pytest.mark.parametrize("line", ["cm cluster products", 'cm "cluster products"'])
