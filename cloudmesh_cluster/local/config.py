@@ -153,7 +153,7 @@ def daemons(home: Home, settings: Settings) -> tuple[Daemon, ...]:
             first=True,
             environment=_pairs(broker_environment(home)),
             whole_group=True,
-            # What is in the queues is not kept, so there is nothing to wait for.
+            # What has to be kept is on the disk by then, so there is nothing to wait for.
             stop_signal="KILL",
         ),
         *served,

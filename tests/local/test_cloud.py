@@ -8,7 +8,8 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import openstack
@@ -24,15 +25,20 @@ FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 @pytest.fixture(scope="module")
 def own(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    guarded: Callable[..., AbstractContextManager[None]],
 ) -> Iterator[cloud.Home]:
     """A home beside that of the other tests, up, with the same software."""
     plugins = request.config.pluginmanager.get_plugins()
     software = next(one.SOFTWARE for one in plugins if hasattr(one, "SOFTWARE"))
     home = cloud.Home(state=tmp_path_factory.mktemp("cloud") / "home", software=software)
-    cloud.up(home, print)
-    yield home
-    cloud.down(home, print, purge=True)
+    with guarded(home, "--purge"):
+        try:
+            cloud.up(home, print)
+            yield home
+        finally:
+            cloud.down(home, print, purge=True)
 
 
 def connected(home: cloud.Home, name: str = "local") -> openstack.connection.Connection:
@@ -83,6 +89,14 @@ def pids(home: cloud.Home) -> dict[str, int | None]:
     return {service.name: service.pid for service in cloud.status(home) if service.name != "nodes"}
 
 
+def kill(home: cloud.Home, name: str) -> int:
+    """Kill a daemon and all that it has started; its pid."""
+    pid = pids(home)[name]
+    assert pid
+    os.killpg(pid, signal.SIGKILL)
+    return pid
+
+
 def machines(home: cloud.Home) -> set[int]:
     """The pids of the nodes' systemd-nspawn."""
     return {one.pid for one in processes.processes(home.name) if cloud.nodes.is_machine(one)}
@@ -121,6 +135,33 @@ def test_a_daemon_that_was_killed_is_started_by_its_keeper(own: cloud.Home) -> N
     wait(lambda: {before["keystone"], before["heat-engine"]}.isdisjoint(pids(own).values()))
     wait(lambda: cloud.is_up(own))
     assert connected(own).get_image("debian-12")
+
+
+def test_a_server_is_made_though_the_broker_died_with_the_request(own: cloud.Home) -> None:
+    user = connected(own)
+    cloud.supervisor.stop(own, "nova-conductor")
+    server = user.create_server(
+        "waits", image="debian-12", flavor="local.tiny", network="local", wait=False
+    )
+    before = kill(own, "rabbitmq")
+    wait(lambda: pids(own)["rabbitmq"] not in (None, before))
+    cloud.up(own, print)
+    wait(lambda: user.compute.get_server(server.id).status != "BUILD")
+    assert user.compute.get_server(server.id).status == "ACTIVE"
+    user.delete_server(server.id, wait=True)
+
+
+def test_a_server_is_deleted_though_the_database_died_over_it(own: cloud.Home) -> None:
+    user = connected(own)
+    server = user.create_server(
+        "goes", image="debian-12", flavor="local.tiny", network="local", wait=True
+    )
+    compute = pids(own)["nova-compute"]
+    user.compute.delete_server(server.id)
+    before = kill(own, "mariadb")
+    wait(lambda: pids(own)["mariadb"] not in (None, before))
+    wait(lambda: pids(own)["nova-compute"] not in (None, compute))
+    wait(lambda: not list(user.compute.servers(name="goes")))
 
 
 def test_each_daemon_can_be_told_from_the_others(own: cloud.Home) -> None:

@@ -3,7 +3,8 @@
 What the daemons need to start is, for the most part, the same two thousand modules in each.
 Here the keeper imports them once, when the first such daemon is to start, and a daemon that is a
 script of this folder runs in the process that the supervisor forked for it, where execve would
-begin with nothing. All else is supervisor's own: what runs when, signals, restarts, logs.
+begin with nothing. And when the database is back after it died, nova-compute starts anew. All else
+is supervisor's own: what runs when, signals, restarts, logs.
 """
 
 import atexit
@@ -20,8 +21,9 @@ import threading
 import traceback
 
 from setproctitle import setproctitle, setthreadtitle
-from supervisor import supervisord
+from supervisor import events, supervisord
 from supervisor.options import ServerOptions
+from supervisor.states import ProcessStates
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # What most of the daemons import. None of it starts a thread, keeps a file open, or knows which
@@ -38,6 +40,9 @@ LIBRARIES = (
     "paste.urlmap", "jsonschema", "waitress", "osprofiler.web", "oauthlib.oauth1", "os_traits",
     "lxml.etree", "pygments.lexers",
 )  # fmt: skip
+DATABASE = "mariadb"
+# What Nova was deleting when the database died goes on when nova-compute starts, and not before.
+RESUMING = ("nova-compute",)
 HANDLED = ("SIGTERM", "SIGQUIT", "SIGHUP", "SIGCHLD", "SIGUSR2")  # by the supervisor
 
 
@@ -55,6 +60,35 @@ class WarmOptions(ServerOptions):
         if not is_ours(argv):
             return super().execve(filename, argv, env)
         run_here(argv, env)
+
+
+class WarmSupervisor(supervisord.Supervisor):
+    """The supervisor, which also knows who has to hear that the database died."""
+
+    database_died = False
+
+    def runforever(self):
+        """Keep the daemons, until told to end."""
+        # Not before: the start forgets who listens.
+        events.subscribe(events.ProcessStateExitedEvent, self.has_died)
+        events.subscribe(events.ProcessStateRunningEvent, self.runs)
+        super().runforever()
+
+    def has_died(self, event):
+        """Remember that the database ended, and nobody had asked it to."""
+        if event.process.config.name == DATABASE:
+            self.database_died = True
+
+    def runs(self, event):
+        """End those that take up their work only when they start; they are then started."""
+        if event.process.config.name != DATABASE or not self.database_died:
+            return
+        self.database_died = False
+        for group in self.process_groups.values():
+            for process in group.processes.values():
+                if process.config.name in RESUMING and process.state == ProcessStates.RUNNING:
+                    # Politely: what it is at, and can go on with, it ends first.
+                    process.signal(signal.SIGTERM)
 
 
 def is_ours(argv):
@@ -154,4 +188,5 @@ def status_of(script):
 
 if __name__ == "__main__":
     supervisord.ServerOptions = WarmOptions
+    supervisord.Supervisor = WarmSupervisor
     supervisord.main()
