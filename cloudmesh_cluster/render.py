@@ -13,6 +13,7 @@ import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import jinja2
 import yaml
@@ -249,13 +250,18 @@ def _user_data(name: str) -> str:
 
 
 def _template(name: str, **values: object) -> str:
-    environment = jinja2.Environment(
+    return _environment().get_template(name).render(values).strip() + "\n"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """One for all: each would compile the templates anew."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
     )
-    return environment.get_template(name).render(values).strip() + "\n"
 
 
 def _inlined(value: object, files: Mapping[str, str]) -> object:

@@ -22,6 +22,8 @@ from cloudmesh_cluster.steps.wait import Clock, wait_for
 
 SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
 DEAF_HEAT = 60.0  # seconds for which Heat may give no answer before we give up
+RARELY = 2.0  # seconds between two questions about the largest cluster
+REST = 5.0  # how many times as long as its list of resources took Heat is not asked for another
 PATIENCE = 20.0  # seconds that one such question may take
 MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 UNDER_WAY = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
@@ -87,14 +89,18 @@ def stack_made(watch: Watch, seen: Seen, expected: int, handle: str = "") -> Non
     An update has begun when the stack has the resource ``handle``, which only it brings. Raises
     StackFailed with Heat's reasons, TimedOut with what is missing.
     """
-    heard = watch.clock.now()
+    heard = listed = watch.clock.now()
 
     def look() -> Stack | None:
-        nonlocal heard
+        nonlocal heard, listed
         watch.progress.stage("servers made", len(_made(seen)), expected)
         try:
             stack = seen.stack = watch.heat.status(seen.stack_id)
-            seen.resources = watch.heat.resources(seen.stack_id)
+            began = watch.clock.now()
+            if began >= listed or stack.status not in UNDER_WAY:
+                seen.resources = watch.heat.resources(seen.stack_id)
+                now = watch.clock.now()
+                listed = now + REST * (now - began)
         except NoAnswer as error:
             if watch.clock.now() - heard < DEAF_HEAT:
                 return None
@@ -159,7 +165,7 @@ def _until(
 ) -> None:
     """Ask until the watch's end; Heat is asked kindly about large stacks."""
     seconds = watch.deadline - watch.clock.now()
-    every = max(0.5, nodes / 50)
+    every = min(max(0.5, nodes / 50), RARELY)
     wait_for(probe, seconds=seconds, clock=watch.clock, every=every, late=late)
 
 

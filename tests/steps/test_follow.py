@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cloudmesh_cluster.model.cluster import Node, Resource
-from cloudmesh_cluster.steps.follow import NodeFailed, Seen, Watch, nodes_ready, plain
+from cloudmesh_cluster.model.cluster import Node, Resource, Stack
+from cloudmesh_cluster.steps.follow import NodeFailed, Seen, Watch, nodes_ready, plain, stack_made
 from cloudmesh_cluster.steps.wait import TimedOut
 
 from .test_create import Clock, Progress, no_fleet
@@ -104,6 +104,43 @@ def test_signals_that_are_no_reports_are_passed_over() -> None:
 
     with pytest.raises(TimedOut, match="never reported that it has booted"):
         Ready(nonsense).wait()
+
+
+@dataclass
+class Slow:
+    """Heat that lists resources for four seconds and has made the stack after a minute."""
+
+    clock: Clock
+    asked: int = 0
+    listed: list[float] = field(default_factory=list)
+
+    def status(self, stack_id: str) -> Stack:
+        self.asked += 1
+        word = "CREATE_COMPLETE" if self.clock.at >= 60 else "CREATE_IN_PROGRESS"
+        return Stack("s", "demo", word)
+
+    def resources(self, stack_id: str) -> tuple[Resource, ...]:
+        self.listed.append(self.clock.at)
+        self.clock.sleep(4)
+        return ()
+
+    def stack(self, name_or_id: str) -> Stack:
+        lines = "\n".join(f"{node.address} {node.name} {node.role}" for node in NODES)
+        return Stack("s", "demo", "CREATE_COMPLETE", outputs={"hosts": lines})
+
+
+def test_a_stack_is_asked_for_often_and_its_resources_are_where_that_takes_heat_long() -> None:
+    clock = Clock()
+    heat = Slow(clock)
+    doors: Any = (heat, Compute())
+    seen = Seen("s")
+
+    stack_made(Watch(*doors, no_fleet, clock, Progress(), deadline=99), seen, len(NODES))
+
+    assert [node.name for node in seen.nodes] == [node.name for node in NODES]
+    assert heat.asked > 50
+    assert len(heat.listed) == 4
+    assert heat.listed[-1] <= 61  # what there is at the end is seen in any case
 
 
 @pytest.mark.parametrize(
