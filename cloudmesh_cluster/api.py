@@ -304,16 +304,16 @@ def verdicts(
     No check is given up before ``patience`` seconds have passed.
     """
     targets = {one: access.of(one) for one in ROLES if role in (None, one)}
-    checks = [
+    wanted = [
         replace(one, within=max(one.within, patience))
-        for one in _checks(access, name, given, environment)
+        for one in checks(name, access, environment, given)
     ]
     with reaching.fleet(name, access, environment) as fleet:
-        return verify.verdicts(targets, checks, fleet, environment.clock, environment.progress)
+        return verify.verdicts(targets, wanted, fleet, environment.clock, environment.progress)
 
 
-def _checks(
-    access: Access, name: str, given: Sequence[Source], environment: Environment
+def checks(
+    name: str, access: Access, environment: Environment, given: Sequence[Source] = ()
 ) -> tuple[Check, ...]:
     """What create was told to expect, else what the product does, and what is given now."""
     order = environment.workspace(name).order()

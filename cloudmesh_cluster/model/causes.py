@@ -17,6 +17,7 @@ LAST_LINES = 3  # of a console or a log, where several are told
 WIDTH = 300  # characters of a line of evidence
 
 BOOTED, WIRED, FINISHED = PHASES = ("booted", "wired", "finished")
+STOPPED = {"SHUTOFF", "STOPPED", "SUSPENDED", "PAUSED", "SHELVED", "SHELVED_OFFLOADED"}
 SCRIPTS = {"product script": codes.PRODUCT_SCRIPT, "role script": codes.ROLE_SCRIPT}
 
 # What Heat, Nova and Neutron say when they refuse; the first that fits counts.
@@ -113,7 +114,18 @@ def _verdict(code: str, facts: Facts, evidence: Sequence[str]) -> str:
     """One line: the error's own first one, or what the code says of these nodes."""
     if facts.problem and facts.code:
         return clipped(facts.problem.partition("\n")[0], WIDTH)
-    return f"{facts.cluster}: {codes.MEANINGS[code].says}"
+    return f"{_concerned(code, facts) or facts.cluster}: {codes.MEANINGS[code].says}"
+
+
+def _concerned(code: str, facts: Facts) -> str:
+    """The nodes that a code is about, where it is about some."""
+    unreached = [one.node for one in facts.failed if one.code == code]
+    states = {codes.STOPPED: STOPPED, codes.NODE_GONE: {"gone"}, codes.SERVER_ERROR: {"ERROR"}}
+    down = [name for name, status in facts.servers.items() if status in states.get(code, ())]
+    failed = [one.node for one in facts.failed] if code == codes.CHECK else []
+    late = facts.without(FINISHED) if code == codes.UNFINISHED else []
+    scripts = [one.node for one in facts.troubles] if code in SCRIPTS.values() else []
+    return folded(dict.fromkeys([*unreached, *down, *failed, *late, *scripts]))
 
 
 # ---- which code ----------------------------------------------------------------------------------
@@ -209,8 +221,7 @@ def _of_servers(facts: Facts) -> str:
         return codes.NODE_GONE
     if "ERROR" in states:
         return codes.SERVER_ERROR
-    stopped = states & {"SHUTOFF", "STOPPED", "SUSPENDED", "PAUSED", "SHELVED_OFFLOADED"}
-    return codes.STOPPED if stopped else ""
+    return codes.STOPPED if states & STOPPED else ""
 
 
 # ---- the evidence --------------------------------------------------------------------------------
@@ -266,7 +277,7 @@ def _of_scripts(facts: Facts) -> list[str]:
         for one in troubles[:1]
         for line in script_output(facts.logs.get(one.node, ""), one.reason.partition(" ")[0])
     ]
-    return [*_said(troubles), *lines]
+    return [*(_said(troubles) if len(troubles) > 1 or not facts.problem else []), *lines]
 
 
 def script_output(node_log: str, script: str) -> Sequence[str]:

@@ -211,7 +211,8 @@ MEANINGS: Mapping[str, Meaning] = {
     SSH_UNREACHABLE: Meaning(
         "a node does not answer by SSH",
         "Its sshd does not run, the node hangs, or the way to it is closed.",
-        "Read its console: cm cluster logs {cluster} --console",
+        "Read its console: cm cluster logs {cluster} --console; "
+        "have the node replaced: cm cluster repair {cluster}",
     ),
     HOST_KEY: Meaning(
         "a node shows another host key than the one that we know, or none that we know",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model import marks
 from cloudmesh_cluster.model import timeline as of_nodes
+from cloudmesh_cluster.model.causes import Cause
 from cloudmesh_cluster.model.checks import Check, Verdict
 from cloudmesh_cluster.model.cluster import MASTER, WORKER, Event, Node, Result, Stack
 from cloudmesh_cluster.model.demand import Needs
@@ -43,6 +45,7 @@ PROBLEM = ("what", "problem", "next_step")
 MOMENTS = ("node", "role", "requested", "asked", "active", "ssh", "wired", "script", "verified",
            "failed", "skew")  # fmt: skip
 STAGE = ("stage", "nodes", "p50", "p95", "slowest", "node", "why")
+CAUSE = ("cluster", "code", "verdict", "evidence", "likely", "next_step", "source")
 GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
@@ -319,6 +322,28 @@ def timeline(found: Timeline, format: str) -> Answer:
     dull = {"asked"} | ({"requested"} if len(requests) < 2 else set())
     columns = [one for one in MOMENTS if one not in dull and any(row[one] for row in nodes)]
     return _tables(nodes, (nodes, columns or MOMENTS), *([(stages, STAGE)] if stages else []))
+
+
+def explained(name: str, found: Cause, source: str) -> Row:
+    """Why a cluster is as it is, and what that was seen in: a record's file, or the cluster."""
+    return {"cluster": name, **asdict(found), "evidence": list(found.evidence), "source": source}
+
+
+def explanation(row: Row, format: str) -> Answer:
+    """The answer of explain: for people a few lines, the code and the verdict first."""
+    row = {column: row[column] for column in CAUSE}
+    if format != "table":
+        return Answer(output.record(row, format), (row,))
+    evidence: Any = row["evidence"]
+    lines = [
+        f"{row['code']}: {row['verdict']}",
+        *(f"  {line}" for line in evidence),
+        *([f"Likely: {row['likely']}"] if row["likely"] else []),
+        f"Next: {row['next_step']}",
+        f"Seen in: {row['source']}",
+    ]
+    text = "\n".join(printable(line) for line in lines)
+    return Answer(text, (row,), (output.table(output.properties(row), output.PROPERTIES),))
 
 
 def group(one: Group) -> Row:

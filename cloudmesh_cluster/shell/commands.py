@@ -225,6 +225,13 @@ def timeline(arguments: Arguments, environment: Environment) -> int:
     return timing.timeline(arguments, environment)
 
 
+def explain(arguments: Arguments, environment: Environment) -> int:
+    """Tell why a create failed, or what is the matter with a cluster."""
+    from cloudmesh_cluster.shell import explaining
+
+    return explaining.explain(arguments, environment)
+
+
 def products(arguments: Arguments, environment: Environment) -> int:
     """Name what can be installed, or tell one product."""
     from cloudmesh_cluster import products as known
@@ -390,6 +397,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster inventory": inventory,
     "cluster events": events,
     "cluster logs": logs,
+    "cluster explain": explain,
     "cluster stop": stop,
     "cluster start": start,
     "cluster timeline": timeline,

@@ -32,6 +32,7 @@ Usage:
   cm cluster stop NAME [--timeout=MINUTES] [--format=FORMAT]
   cm cluster start NAME [--timeout=MINUTES] [--format=FORMAT]
   cm cluster timeline NAME [--svg=FILE] [--format=FORMAT]
+  cm cluster explain NAME [RECORD] [--format=FORMAT]
   cm cluster template NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK]
@@ -66,6 +67,8 @@ What they do:
   stop       Shut all nodes down, the workers first; they keep disk and address.
   start      Start the nodes of a stopped cluster, and verify it as test does.
   timeline   Tell when each node reached each stage, and what took how long.
+  explain    Tell why a create failed, or what is the matter with a cluster, by a
+             code, the evidence, the likely cause and what to type.
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
@@ -76,6 +79,8 @@ What they do:
              into one, from which its clusters are made then; list; delete.
   completion Let your shell complete words: eval "$(cm completion bash)".
 
+RECORD is a record's time or its file; without it, the cluster is looked at, or
+its newest record if it is gone.
 ROLE is master or worker; NODE is a node's name, such as worker1 or demo-worker1;
 PORT is a port of the master, or NODE:PORT.
 The words of COMMAND are joined by spaces for the node's shell, as ssh does.

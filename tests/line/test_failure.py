@@ -30,9 +30,18 @@ pytestmark = pytest.mark.usefixtures("cloud", "nothing_left")
 Connection = openstack.connection.Connection
 
 
-def failed_create(cm: Cm, *words: str, status: int = 1, name: str = "bad") -> str:
-    """What a create that fails says on stderr."""
-    return cm.run("cluster", "create", name, "--workers=1", *words, status=status).stderr
+def failed_create(cm: Cm, *words: str, code: str, status: int = 1, name: str = "bad") -> str:
+    """What a create that fails with this code says on stderr."""
+    said = cm.run("cluster", "create", name, "--workers=1", *words, status=status).stderr
+    assert ended_with(said) == code
+    return said
+
+
+def ended_with(said: str) -> str:
+    """The code at the end of what was said."""
+    found = re.search(r"\nCode: ([a-z-]+)(; more: cm cluster explain [a-z]+)?\n\Z", said)
+    assert found, said
+    return found[1]
 
 
 # ---- a node does not do its part -----------------------------------------------------------------
@@ -41,7 +50,7 @@ def failed_create(cm: Cm, *words: str, status: int = 1, name: str = "bad") -> st
 def test_a_role_script_that_exits_7(cm: Cm) -> None:
     cm.write("bad", "worker", "echo the telling line >&2\nexit 7\n")
 
-    said = failed_create(cm)
+    said = failed_create(cm, code="role-script")
 
     assert "bad-worker1: role script ended with exit status 7" in said
     assert "the telling line" in said
@@ -57,7 +66,7 @@ def test_a_role_script_that_exits_7(cm: Cm) -> None:
 def test_a_check_that_is_not_met_in_time(cm: Cm) -> None:
     expect = cm.file("e.yaml", "- role: worker\n  port: 4242\n  within: 3s\n- port: 22\n")
 
-    said = failed_create(cm, f"--expect={expect}", status=3)
+    said = failed_create(cm, f"--expect={expect}", status=3, code="check")
 
     assert "bad-worker1: port 4242: nothing listens on port 4242 (not within 3 s)" in said
     verdicts = json.loads((cm.record("bad") / "verdicts.json").read_text())
@@ -67,20 +76,20 @@ def test_a_check_that_is_not_met_in_time(cm: Cm) -> None:
 def test_a_node_whose_sshd_never_answers(cm: Cm) -> None:
     cm.write("bad", "worker", "kill -STOP $(systemctl show -P MainPID ssh)\n")
 
-    said = failed_create(cm, status=3)
+    said = failed_create(cm, status=3, code="ssh-unreachable")
 
     assert re.search(r"bad-worker1: ssh login: .*(sent no SSH greeting|no answer)", said)
 
 
 def test_a_node_that_never_boots(cm: Cm, dead_image: str) -> None:
-    said = failed_create(cm, f"--image={dead_image}", "--timeout=1")
+    said = failed_create(cm, f"--image={dead_image}", "--timeout=1", code="not-booted")
 
     assert "bad-master,bad-worker1 never reported that it has booted" in said
     assert "console" in said
 
 
 def test_a_node_that_cannot_be_started(cm: Cm, broken_image: str) -> None:
-    said = failed_create(cm, f"--image={broken_image}")
+    said = failed_create(cm, f"--image={broken_image}", code="server-error")
 
     assert "ended CREATE_FAILED" in said
     assert re.search(r"bad-(master|worker1): .*(init|start|boot)", said)
@@ -140,7 +149,7 @@ def uploaded(user: Connection, name: str, root: Path) -> Iterator[str]:
 
 
 def test_a_flavor_that_no_host_can_hold(cm: Cm) -> None:
-    said = failed_create(cm, "--flavor=local.huge")
+    said = failed_create(cm, "--flavor=local.huge", code="no-valid-host")
 
     assert "No valid host was found" in said
     assert "ended CREATE_FAILED" in said
@@ -152,7 +161,7 @@ def test_a_quota_that_is_exceeded(cm: Cm, admin: Connection, user: Connection) -
     admin.set_compute_quotas(project, instances=1)
     try:
         began = time.monotonic()
-        said = failed_create(cm)
+        said = failed_create(cm, code="quota")
         took = time.monotonic() - began
         page = cm.run("cluster", "plan", "bad", "--workers=1", "--format=json", status=1).json
     finally:
@@ -184,6 +193,7 @@ def test_a_quota_that_is_gone_once_heat_was_asked(
     assert create.returncode == 1
     assert "ended CREATE_FAILED" in said
     assert re.search(r"(?i)quota exceeded", said)
+    assert ended_with(said) == "quota"
     assert "The stack has been deleted" in said
 
 
@@ -212,20 +222,25 @@ def used(page: dict[str, Any]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("option", "words", "listed"),
+    ("option", "words", "listed", "code"),
     [
-        ("--image=debian-13", "no image 'debian-13'; did you mean debian-12?", "debian-12"),
-        ("--flavor=local.smal", "no flavor 'local.smal'", "local.small"),
-        ("--network=lan", "no network 'lan'", "local"),
-        ("--product=plan", "no product 'plan'; did you mean plain?", "plain"),
-        ("--key=missing.pub", "no key missing.pub", "none in ~/.ssh"),
-        ("--cloud=moon", "no cloud 'moon'", "local"),
+        (
+            "--image=debian-13",
+            "no image 'debian-13'; did you mean debian-12?",
+            "debian-12",
+            "image",
+        ),
+        ("--flavor=local.smal", "no flavor 'local.smal'", "local.small", "flavor"),
+        ("--network=lan", "no network 'lan'", "local", "network"),
+        ("--product=plan", "no product 'plan'; did you mean plain?", "plain", "product"),
+        ("--key=missing.pub", "no key missing.pub", "none in ~/.ssh", "keypair"),
+        ("--cloud=moon", "no cloud 'moon'", "local", "no-cloud"),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(
-    cm: Cm, option: str, words: str, listed: str
+    cm: Cm, option: str, words: str, listed: str, code: str
 ) -> None:
-    said = failed_create(cm, option)
+    said = failed_create(cm, option, code=code)
 
     assert words in said
     assert listed in said
@@ -236,7 +251,8 @@ def test_a_stack_of_the_name_that_is_not_ours_is_left_alone(cm: Cm, user: Connec
     template = {"heat_template_version": "2018-08-31", "resources": {"one": value}}
     stack = user.orchestration.create_stack(name="bad", template=template)
     try:
-        assert "taken by a stack that cm cluster did not make" in failed_create(cm)
+        said = failed_create(cm, code="name-taken")
+        assert "taken by a stack that cm cluster did not make" in said
         refused = cm.run("cluster", "delete", "bad", status=2)
         assert "left alone" in refused.stderr
         assert user.orchestration.find_stack("bad") is not None
@@ -250,7 +266,7 @@ def test_a_wrong_password(cm: Cm, cloud: dict[str, str]) -> None:
     entries["clouds"]["local"]["auth"]["password"] = "wrong"
     wrong = {"OS_CLIENT_CONFIG_FILE": cm.file("clouds.yaml", yaml.safe_dump(entries))}
 
-    said = failed_create(Cm(cm.home, cm.variables, wrong))
+    said = failed_create(Cm(cm.home, cm.variables, wrong), code="cloud-refused")
 
     assert "does not let us in" in said
     assert "wrong" not in said.replace("wrong password", "")
@@ -261,7 +277,7 @@ def test_a_cloud_that_is_not_there(cm: Cm, cloud: dict[str, str]) -> None:
     entries["clouds"]["local"]["auth"]["auth_url"] = "http://127.0.0.1:1/v3"
     gone = {"OS_CLIENT_CONFIG_FILE": cm.file("clouds.yaml", yaml.safe_dump(entries))}
 
-    said = failed_create(Cm(cm.home, cm.variables, gone))
+    said = failed_create(Cm(cm.home, cm.variables, gone), code="cloud-silent")
 
     assert "does not answer" in said
 
@@ -271,7 +287,7 @@ def test_a_cloud_without_heat(cm: Cm, admin: Connection) -> None:
     for one in services:
         admin.identity.update_service(one, is_enabled=False)
     try:
-        said = failed_create(cm)
+        said = failed_create(cm, code="no-heat")
     finally:
         for one in services:
             admin.identity.update_service(one, is_enabled=True)
@@ -304,6 +320,7 @@ def test_an_interruption_rolls_back(cm: Cm, when: str) -> None:
     assert "interrupted while creating bad" in said
     assert "The stack has been deleted" in said
     assert "--keep" not in said
+    assert ended_with(said) == "interrupted"
     assert (cm.record("bad") / "error.txt").exists()
 
 
@@ -353,6 +370,7 @@ def test_a_heat_engine_that_stops_in_the_middle(cm: Cm) -> None:
 
     assert create.returncode == 1
     assert "Heat has not answered" in said
+    assert ended_with(said) == "heat-silent"
     assert "cm cluster delete bad" in said
     cm.run("cluster", "delete", "bad")
 
@@ -402,7 +420,7 @@ def test_keep_keeps(cm: Cm, user: Connection) -> None:
     before = things(user)["servers"]
     cm.write("bad", "master", "exit 1\n")
 
-    said = failed_create(cm, "--keep")
+    said = failed_create(cm, "--keep", code="role-script")
 
     assert "The stack is kept" in said
     assert things(user)["servers"] == before + 2
@@ -428,7 +446,7 @@ def test_a_file_that_cannot_be_used_says_why(
     if content is not None:
         path.write_bytes(content)
 
-    said = failed_create(cm, f"{option}={path}", status=2)
+    said = failed_create(cm, f"{option}={path}", status=2, code="usage")
 
     assert re.search(words, said)
     assert not list(cm.home.rglob("hacked"))
@@ -460,7 +478,7 @@ def test_a_script_of_quotes_and_dollars_arrives_as_it_is(cm: Cm) -> None:
 def test_several_problems_of_an_expectations_file_are_told_at_once(cm: Cm) -> None:
     path = cm.file("e.yaml", "expect:\n- prot: 22\n- role: boss\n  port: 1\n- port: 99999\n")
 
-    said = failed_create(cm, f"--expect={path}", status=2)
+    said = failed_create(cm, f"--expect={path}", status=2, code="usage")
 
     assert [int(n) for n in re.findall(r"e\.yaml:(\d+):", said)] == [2, 3, 5]
 
@@ -469,7 +487,7 @@ def test_the_time_out_of_all_names_what_was_missing(cm: Cm) -> None:
     cm.write("bad", "worker", "sleep 600\n")
 
     began = time.monotonic()
-    said = failed_create(cm, "--timeout=1")
+    said = failed_create(cm, "--timeout=1", code="time-out")
 
     assert "bad-worker1 has not ended its scripts" in said
     assert time.monotonic() - began < 150

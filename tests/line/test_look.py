@@ -124,6 +124,20 @@ def test_events_of_a_cluster_that_is_gone_are_those_of_its_record(failed: Cm) ->
     ]
 
 
+def test_a_cluster_in_which_nothing_is_wrong_is_healthy(look: Cm) -> None:
+    assert look.run("cluster", "explain", "look", "--format=json").json["code"] == "healthy"
+
+
+def test_a_cluster_that_is_gone_is_explained_by_its_record(failed: Cm) -> None:
+    answer = failed.run("cluster", "explain", "fell")
+
+    assert answer.stdout.startswith(
+        "role-script: fell-worker1: role script ended with exit status 7"
+    )
+    assert "\\x1b[31mred words" in answer.stdout
+    assert str(failed.record_file("fell")) in answer.stdout
+
+
 def test_events_of_a_cluster_that_never_was_are_an_error(failed: Cm) -> None:
     assert "there is no cluster never" in failed.run("cluster", "events", "never", status=1).stderr
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.causes import Facts, Failed, Reported, cause, of_words
 from cloudmesh_cluster.model.errors import ClusterError
+from tests.conftest import ROOT
 
 NODES = {"demo-master": "ACTIVE", "demo-worker1": "ACTIVE"}
 BOOTED = tuple(Reported(name, "booted", 0, "") for name in NODES)
@@ -43,6 +46,15 @@ def test_every_code_is_explained_and_says_what_to_type() -> None:
         assert told.verdict
         assert told.next_step
         assert "{" not in told.next_step
+
+
+def test_the_page_has_every_code_as_it_is_explained() -> None:
+    page = (ROOT / "docs" / "failure.rst").read_text()
+    told = re.findall(r"\* - ``([\w-]+)``\n +- (.*)\n +-(.*)\n", page)
+    assert told == [
+        (code, one.says, f" {one.likely}" if one.likely else "")
+        for code, one in codes.MEANINGS.items()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +129,7 @@ def test_a_script_that_failed(reason: str, code: str) -> None:
         )
     )
     assert told.code == code
-    assert told.evidence[0] == f"demo-worker1: {reason} (exit status 7)"
+    assert told.verdict == "demo-worker1: it ended with exit status 7"
     assert ("frobnicate: no such release" in told.evidence) == (code == "role-script")
 
 
@@ -228,4 +240,5 @@ def test_nodes_in_the_same_state_are_told_together() -> None:
     servers = {f"demo-worker{n}": "SHUTOFF" for n in (1, 2, 3)}
     told = cause(Facts("demo", stack_status="CREATE_COMPLETE", servers=servers))
     assert told.evidence == ("demo-worker[1-3]: SHUTOFF",)
+    assert told.verdict.startswith("demo-worker[1-3]: ")
     assert "cm cluster start demo" in told.next_step
