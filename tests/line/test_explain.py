@@ -127,10 +127,12 @@ def test_a_record_that_is_not_there_names_those_that_are(kept: Cm) -> None:
     assert kept.record_file("why").name.removesuffix(".tar.gz") in said
 
 
-def test_a_cloud_that_does_not_answer_is_an_explanation(kept: Cm) -> None:
-    nowhere = {"OS_AUTH_URL": "http://127.0.0.1:9/v3", "OS_CLIENT_CONFIG_FILE": "/none",
-               "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_NAME": "p"}  # fmt: skip
-    elsewhere = Cm(kept.home / "elsewhere", kept.variables, nowhere)
-    elsewhere.home.mkdir()
+def test_a_cloud_that_does_not_answer_is_an_explanation(kept: Cm, cloud: dict[str, str]) -> None:
+    entries = yaml.safe_load(Path(cloud["OS_CLIENT_CONFIG_FILE"]).read_text())
+    entries["clouds"]["local"]["auth"]["auth_url"] = "http://127.0.0.1:1/v3"
+    gone = {"OS_CLIENT_CONFIG_FILE": kept.file("clouds.yaml", yaml.safe_dump(entries))}
 
-    assert explained(elsewhere)["code"] == "cloud-silent"
+    found = explained(Cm(kept.home, kept.variables, gone))
+
+    assert found["code"] == "cloud-silent"
+    assert "Check auth_url" in found["next_step"] or "cm cloud up" in found["next_step"]

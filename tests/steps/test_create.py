@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,9 @@ from cloudmesh_cluster.model.plan import planned
 from cloudmesh_cluster.steps.create import CreateFailed, Order, Outside, create
 from cloudmesh_cluster.steps.preflight import DoesNotFit
 
-SERVER = Resource("demo-master", "OS::Nova::Server", "CREATE_FAILED", "no host", "server-1", "s1")
+SERVER = Resource(
+    "demo-master", "OS::Nova::Server", "CREATE_FAILED", "No valid host", "server-1", "s1"
+)
 FAILED = Stack("s1", "demo", "CREATE_FAILED", "Resource CREATE failed")
 ORDER = Order(
     request=StackRequest("demo", "", {}, {}, ("cm-cluster", "cm-cluster-id=1"), 30),
@@ -212,11 +215,14 @@ def test_a_failed_stack_is_recorded_and_deleted() -> None:
     error = outcome(heat, workspace=workspace)
 
     assert isinstance(error, CreateFailed)
-    assert error.problem == "stack demo ended CREATE_FAILED\ndemo-master: no host"
+    assert error.problem == "stack demo ended CREATE_FAILED\ndemo-master: No valid host"
     assert "The stack has been deleted" in error.next_step
     assert heat.deletes == ["s1"]
     assert workspace.forgotten
     assert workspace.record["demo-master/console.log"] == "the console"
+    kept = json.loads(workspace.record["error.json"])
+    assert (error.code, kept["code"], kept["exit_status"]) == ("no-valid-host", "no-valid-host", 1)
+    assert error.more == "cm cluster explain demo"
 
 
 def test_a_cluster_that_cannot_fit_touches_nothing() -> None:
@@ -289,6 +295,8 @@ def test_a_full_disk_does_not_keep_us_from_rolling_back() -> None:
 
     assert heat.deletes == ["s1"]
     assert "there is no record: no space left" in str(error)
+    assert isinstance(error, CreateFailed)
+    assert (error.code, error.more) == ("no-valid-host", "")
 
 
 def test_a_deletion_that_fails_is_tried_again_and_then_named() -> None:
@@ -297,7 +305,7 @@ def test_a_deletion_that_fails_is_tried_again_and_then_named() -> None:
     error = outcome(heat)
 
     assert heat.deletes == ["s1"] * 3
-    assert "demo-master: CREATE_FAILED no host" in str(error)
+    assert "demo-master: CREATE_FAILED No valid host" in str(error)
     assert "cm cluster delete demo" in str(error)
 
 
