@@ -35,11 +35,12 @@ from cloudmesh_cluster.model.spec import (
     checked_name,
     checked_network,
 )
-from cloudmesh_cluster.shell import files, finding, ordering, reaching
+from cloudmesh_cluster.shell import altering, files, finding, ordering, reaching
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
 from cloudmesh_cluster.steps import delete as deletion
 from cloudmesh_cluster.steps import verify
+from cloudmesh_cluster.steps.alter import AlterFailed
 from cloudmesh_cluster.steps.layout import numbers
 from cloudmesh_cluster.steps.nodes import is_ours
 from cloudmesh_cluster.steps.order import Asked, Source, checks_of, values_of
@@ -117,7 +118,10 @@ class Cluster:
                 expect=[str(one) for one in expect],
                 environment=environment,
             )
-            created(wanted, environment, keep=keep)
+            if is_there(wanted.name, environment.cloud(wanted.spec.cloud, new=True)):
+                altering.resumed(wanted, environment, keep=keep)
+            else:
+                created(wanted, environment, keep=keep)
         return cluster
 
     def write(self, role: Literal["master", "worker"], script: str | bytes | Path) -> Path:
@@ -168,6 +172,38 @@ class Cluster:
                 environment=environment,
             )
 
+    def update(
+        self,
+        *,
+        workers: int | None = None,
+        remove: Sequence[str] = (),
+        set: Mapping[str, object] | None = None,
+        image: str | None = None,
+        flavor: str | None = None,
+        allow_replace: bool = False,
+        timeout: int | None = None,
+    ) -> None:
+        """Grow, shrink or change the cluster; without options, run scripts that were written since.
+
+        Raises AlterFailed when the cluster is what it was.
+        """
+        options = Spec(
+            workers=_number("workers", workers),
+            image=image,
+            flavor=flavor,
+            timeout=_number("timeout", timeout),
+            values={one: _setting(value) for one, value in (set or {}).items()},
+        )
+        with self._environment() as environment:
+            altering.updated(
+                self.name, options, ",".join(remove), environment, allow_replace=allow_replace
+            )
+
+    def repair(self, *nodes: str) -> None:
+        """Have the nodes made anew that are broken, or those that are named."""
+        with self._environment() as environment:
+            altering.repaired(self.name, nodes, environment)
+
     def delete(self, *, cloud: str | None = None) -> None:
         """Delete the cluster to its end; one that is gone already is deleted."""
         with self._environment() as environment:
@@ -185,7 +221,7 @@ class Cluster:
         )
         try:
             yield environment
-        except step.CreateFailed as error:
+        except (step.CreateFailed, AlterFailed) as error:
             if error.exit_status == ExitStatus.INTERRUPTED:
                 raise KeyboardInterrupt(str(error)) from error
             raise
@@ -227,7 +263,6 @@ def created(wanted: Asked, environment: Environment, *, keep: bool = False) -> M
     anything is made; CreateFailed when all that was made is gone again, or kept.
     """
     cloud = environment.cloud(wanted.spec.cloud, new=True)
-    refuse_taken(wanted.name, cloud)
     order = ordering.order(wanted, cloud, environment, keep=keep)
     workspace = environment.workspace(wanted.name)
     outside = step.Outside(
@@ -256,17 +291,14 @@ class Made:
     created: step.Created
 
 
-def refuse_taken(name: str, cloud: Cloud) -> None:
-    """Raise NameTaken when the cloud has a stack of that name, whoever made it."""
+def is_there(name: str, cloud: Cloud) -> bool:
+    """Whether there is a cluster of that name; NameTaken when a stack has it that is not ours."""
     try:
         stack = cloud.heat.stack(name)
     except StackNotFound:
-        return
+        return False
     if is_ours(stack):
-        raise NameTaken(
-            f"there is a cluster {name} already ({stack.status})",
-            f"Look at it: cm cluster show {name}; delete it: cm cluster delete {name}",
-        )
+        return True
     raise NameTaken(
         f"the name {name} is taken by a stack that cm cluster did not make",
         "Choose another name; that stack is left alone.",
@@ -282,7 +314,7 @@ def written(name: str, role: str, script: bytes, environment: Environment) -> Pa
     environment.progress.note(f"{len(script)} bytes for {name}'s {role} role, kept in {where}")
     if workspace.order():
         environment.progress.note(
-            f"{name} was made already: the script is for the next create of that name."
+            f"{name} is there already: to run it on its nodes, cm cluster update {name}"
         )
     return where
 

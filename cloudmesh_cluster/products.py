@@ -21,6 +21,7 @@ from cloudmesh_cluster.model.variables import TYPES, Value, Variable, is_file, v
 TEMPLATES = Path(__file__).parent / "templates"
 COMMON = TEMPLATES / "common"
 BEGIN = "common/begin.sh.j2"
+DRAIN = "drain.sh.j2"
 CARRIED = "/var/lib/cm-cluster/files"  # where the master finds what the client brings
 ALL = "all"
 
@@ -79,6 +80,18 @@ class Product:
         file = self.folder / f"{role}.sh.j2"
         if not any((self.folder / f"{one}.sh.j2").exists() for one in ROLES):
             return ""
+        return self._rendered(file.name if file.exists() else BEGIN, role, values)
+
+    def drain(self, values: Mapping[str, Any]) -> str:
+        """The script for the master that lets the workers ``leaving`` end their work; may be empty.
+
+        With ``back`` it takes them back.
+        """
+        if not (self.folder / DRAIN).exists():
+            return ""
+        return self._rendered(DRAIN, MASTER, values)
+
+    def _rendered(self, name: str, role: str, values: Mapping[str, Any]) -> str:
         given = {
             **values,
             **{name: f"file://{CARRIED}/{path.name}" for name, path in self._files(values)},
@@ -93,9 +106,9 @@ class Product:
             comment_end_string="*}",
         )
         try:
-            text = environment.get_template(file.name if file.exists() else BEGIN).render(given)
+            text = environment.get_template(name).render(given)
         except jinja2.TemplateError as error:
-            raise UsageError(f"{file}: {error}") from error
+            raise UsageError(f"{self.folder / name}: {error}") from error
         return text if text.strip() else ""
 
     def _files(self, values: Mapping[str, Any]) -> list[tuple[str, Path]]:

@@ -14,6 +14,7 @@ import yaml
 from cloudmesh_cluster.doors.records import packed, unpacked
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, known_hosts, ssh_config
+from cloudmesh_cluster.model.cluster import ROLES
 from cloudmesh_cluster.model.errors import ClusterError, NotFound
 from cloudmesh_cluster.model.keys import KeyPair
 
@@ -77,6 +78,16 @@ class Workspace:
     def script(self, role: str) -> bytes | None:
         """The role's script, if one was written."""
         file = self.folder / "scripts" / role
+        return file.read_bytes() if file.exists() else None
+
+    def save_applied(self, scripts: Mapping[str, bytes]) -> None:
+        """Keep the roles' scripts that the nodes have run, so that a change can be taken back."""
+        for role, script in scripts.items():
+            self._write(f"applied/{role}", script)
+
+    def applied(self, role: str) -> bytes | None:
+        """The role's script that the nodes have run, if there is one."""
+        file = self.folder / "applied" / role
         return file.read_bytes() if file.exists() else None
 
     def save_order(self, order: Mapping[str, Any]) -> None:
@@ -144,7 +155,8 @@ class Workspace:
 
     def forget(self) -> None:
         """Remove the secrets and what they reach; scripts and records stay."""
-        for name in (*SECRETS, "cluster.yaml", "timeline.json"):
+        applied = (f"applied/{role}" for role in ROLES)
+        for name in (*SECRETS, *applied, "cluster.yaml", "timeline.json"):
             (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cloudmesh_cluster.model.cluster import Result
-from cloudmesh_cluster.model.errors import NodeError
+from cloudmesh_cluster.model.errors import NodeError, UsageError
 
 Outcome = Result | NodeError
 
@@ -34,6 +34,31 @@ def folded(names: Iterable[str]) -> str:
         prefix, number = match.groups() if match else (name, "")
         numbers.setdefault(prefix, set()).add(number)
     return ",".join(part for prefix, found in numbers.items() for part in _prefixed(prefix, found))
+
+
+def unfolded(text: str) -> tuple[str, ...]:
+    """The names that such a text stands for; UsageError when brackets or ranges are off."""
+    names: list[str] = []
+    for part in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", text):
+        match = re.fullmatch(r"([^\[\]]*)\[([0-9,-]+)\]", part)
+        if match:
+            names += [match[1] + number for number in _numbers(match[2], text)]
+        elif "[" in part or "]" in part:
+            raise UsageError(f"{text!r} is no list of nodes", "Such as worker2,worker[4-6].")
+        else:
+            names.append(part.strip())
+    return tuple(name for name in names if name)
+
+
+def _numbers(ranges: str, text: str) -> list[str]:
+    found: list[str] = []
+    for one in ranges.split(","):
+        match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", one)
+        if not match:
+            raise UsageError(f"{text!r} is no list of nodes", "Such as worker2,worker[4-6].")
+        first, last = match[1], match[2] or match[1]
+        found += [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+    return found
 
 
 def _prefixed(prefix: str, numbers: set[str]) -> list[str]:

@@ -43,6 +43,11 @@ class Variable:
         return text
 
 
+def text(value: object) -> str:
+    """A value as --set takes it."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 def _number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,12}", text):
         raise ValueError(f"takes a whole number, not {text!r}")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cloudmesh_cluster.local.images import CloudImage
     from cloudmesh_cluster.products import Page, Product
     from cloudmesh_cluster.shell.finding import Cluster
+    from cloudmesh_cluster.steps.alter import Altered, Order
     from cloudmesh_cluster.steps.create import Created
     from cloudmesh_cluster.steps.preflight import Forecast
 
@@ -46,6 +47,7 @@ MOMENTS = ("node", "role", "requested", "asked", "active", "ssh", "wired", "scri
            "failed", "skew")  # fmt: skip
 STAGE = ("stage", "nodes", "p50", "p95", "slowest", "node", "why")
 CAUSE = ("cluster", "code", "verdict", "evidence", "likely", "next_step", "source")
+CHANGE = ("node", "fate")
 GROUP = ("nodes", "exit_status", "stdout", "stderr")
 
 
@@ -61,6 +63,27 @@ def created(name: str, cloud: str, product: str, made: Created) -> Row:
         "nodes": [node(one, made.verdicts) for one in made.nodes],
         "verdicts": [verdict(one) for one in made.verdicts],
     }
+
+
+def altered(order: Order, cloud: str, done: Altered) -> Row:
+    """A cluster that was changed."""
+    return {
+        "name": order.name,
+        "status": "UPDATE_COMPLETE",
+        "cloud": cloud,
+        "product": order.after.plan.product,
+        "seconds": round(done.seconds, 1),
+        "added": list(order.added),
+        "removed": list(order.removed),
+        "replaced": sorted(order.anew),
+        "nodes": [node(one, done.verdicts) for one in done.nodes],
+        "verdicts": [verdict(one) for one in done.verdicts],
+    }
+
+
+def change(name: str, fate: str) -> Row:
+    """What an update will do to a node: keep, add, remove or REPLACE."""
+    return {"node": name, "fate": fate}
 
 
 def planned(cloud: str, needs: Needs, found: Forecast) -> Row:

@@ -13,6 +13,7 @@ from cloudmesh_cluster.shell import answers, files, output
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 
 if TYPE_CHECKING:
+    from cloudmesh_cluster.shell.altering import Change
     from cloudmesh_cluster.products import Product
 
 Arguments = Mapping[str, Any]
@@ -55,8 +56,13 @@ def create(arguments: Arguments, environment: Environment) -> int:
     if arguments["--dry-run"]:
         environment.answer(render.shown(ordering.rehearsed(wanted, environment).request))
         return ExitStatus.DONE
+    cloud = environment.cloud(wanted.spec.cloud, new=True)
+    if api.is_there(wanted.name, cloud):
+        from cloudmesh_cluster.shell import altering
+
+        return _tell_change(altering.resumed(wanted, environment, keep=arguments["--keep"]), arguments, environment)
     made = api.created(wanted, environment, keep=arguments["--keep"])
-    cloud, created = made.cloud, made.created
+    created = made.created
     answer = answers.created(wanted.name, cloud.name, wanted.product.name, created)
     environment.answer(answers.cluster(answer, arguments["--format"]))
     environment.progress.note(
@@ -70,29 +76,62 @@ def create(arguments: Arguments, environment: Environment) -> int:
 
 
 def plan(arguments: Arguments, environment: Environment) -> int:
-    """Tell what create would take of the cloud, and all that stands against it."""
-    from cloudmesh_cluster.shell import ordering
+    """Tell what create would take of the cloud, or what update would do to each node."""
+    from cloudmesh_cluster import api
+    from cloudmesh_cluster.model.errors import NameTaken
+    from cloudmesh_cluster.shell import altering, ordering
     from cloudmesh_cluster.steps import preflight
 
     wanted = ordering.asked(arguments, environment)
     cloud = environment.cloud(wanted.spec.cloud)
+    taken = None
+    try:
+        if api.is_there(wanted.name, cloud):
+            rows = altering.forecast(wanted.name, ordering.options(arguments), None, environment)
+            environment.answer(output.answer(rows, answers.CHANGE, arguments["--format"]))
+            return ExitStatus.DONE
+    except NameTaken as error:
+        taken = error
     needs = ordering.order(wanted, cloud, environment).needs
     assert needs is not None  # for the cloud was asked
-    found = preflight.forecast(needs, cloud.compute, taken=_taken(wanted.name, cloud))
+    found = preflight.forecast(needs, cloud.compute, taken=taken)
     answer = answers.planned(cloud.name, needs, found)
     environment.answer(answers.forecast(answer, found, arguments["--format"]))
     return ExitStatus.FAILED if found.problems else ExitStatus.DONE
 
 
-def _taken(name: str, cloud: Cloud) -> ClusterError | None:
-    from cloudmesh_cluster import api
-    from cloudmesh_cluster.model.errors import NameTaken
+def update(arguments: Arguments, environment: Environment) -> int:
+    """Grow, shrink or change a cluster."""
+    from cloudmesh_cluster.shell import altering
 
-    try:
-        api.refuse_taken(name, cloud)
-    except NameTaken as error:
-        return error
-    return None
+    name, spec = arguments["NAME"], altering.spec(arguments)
+    remove = arguments["--remove"]
+    if arguments["--dry-run"]:
+        rows = altering.forecast(name, spec, remove, environment)
+        environment.answer(output.answer(rows, answers.CHANGE, arguments["--format"]))
+        return ExitStatus.DONE
+    allow = arguments["--allow-replace"]
+    change = altering.updated(name, spec, remove, environment, allow_replace=allow)
+    return _tell_change(change, arguments, environment)
+
+
+def repair(arguments: Arguments, environment: Environment) -> int:
+    """Make anew the nodes that are broken, or those that are named."""
+    from cloudmesh_cluster.shell import altering
+
+    change = altering.repaired(arguments["NAME"], arguments["NODE"], environment)
+    return _tell_change(change, arguments, environment)
+
+
+def _tell_change(
+    change: Change | None, arguments: Arguments, environment: Environment
+) -> int:
+    """Print the cluster that was changed; None is one of which nothing had to be."""
+    if change is not None:
+        answer = answers.altered(change.order, change.cloud, change.altered)
+        environment.answer(answers.cluster(answer, arguments["--format"]))
+        environment.progress.note(change.told)
+    return ExitStatus.DONE
 
 
 def template(arguments: Arguments, environment: Environment) -> int:
@@ -387,6 +426,8 @@ def completion(arguments: Arguments, environment: Environment) -> int:
 COMMANDS: Mapping[str, Command] = {
     "cluster create": create,
     "cluster plan": plan,
+    "cluster update": update,
+    "cluster repair": repair,
     "cluster write": write,
     "cluster test": test,
     "cluster list": listed,

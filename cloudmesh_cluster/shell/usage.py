@@ -18,6 +18,10 @@ Usage:
              [--ssh-from=CIDR] [--key=FILE]
              [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
              [--timeout=MINUTES] [--format=FORMAT]
+  cm cluster update NAME [--workers=N] [--remove=NODES] [--set=NAME=VALUE]...
+             [--image=IMAGE] [--flavor=FLAVOR] [--file=SPEC] [--allow-replace]
+             [--timeout=MINUTES] [--dry-run] [--format=FORMAT]
+  cm cluster repair NAME [NODE...] [--format=FORMAT]
   cm cluster write NAME ROLE [FILE] [--show]
   cm cluster test NAME [--role=ROLE] [--expect=FILE]... [--junit=FILE]
              [--format=FORMAT] [--] [COMMAND...]
@@ -53,8 +57,12 @@ Usage:
 
 What they do:
   create     Make a cluster, wire and verify it; roll it back if anything fails.
+             Of one that is there it makes what is missing.
   plan       Tell what create would take, what is left of it, and every problem.
-  write      Keep a role's script, from FILE or stdin; it runs at first boot.
+  update     Grow, shrink or change a cluster; it stays what it was if that fails.
+  repair     Make anew the nodes that are broken, or those that are named.
+  write      Keep a role's script, from FILE or stdin; it runs at first boot, and
+             by update on nodes that are there.
   test       Run the expectations again, or a command or script on the nodes.
   list       Name the clusters that the cloud has.
   show       Tell one cluster: its nodes, addresses and status.
@@ -102,17 +110,20 @@ Options:
   --expect=FILE               YAML file of expectations; may be repeated.
   --set=NAME=VALUE            A setting of the product; may be repeated.
   --file=SPEC                 YAML file with these options; those given here win.
-  --timeout=MINUTES           How long create may take (default: 30), or stop and
-                              start (default: 10).
+  --timeout=MINUTES           How long create and update may take (default: 30),
+                              or stop and start (default: 10).
   --expires=TIME              After how long it may be deleted: 90m, 8h or 7d
                               (default: never).
   --keep                      Keep what was made when it fails.
-  --dry-run                   Print what Heat would get, secrets masked; stop.
+  --dry-run                   Print what Heat would get, secrets masked, or what
+                              update would do to each node; stop.
   --forward=FORWARD           As ssh's -L (which will do): 8080:master:8080.
   --follow                    Tell new events until the stack is settled.
   --console                   The servers' consoles instead, as Nova has them.
   --svg=FILE                  Also draw it into FILE.
   --from                      Copy from the nodes to this machine.
+  --remove=NODES              Workers that leave, such as worker2,worker[4-6].
+  --allow-replace             Let update make nodes anew, what is on them lost.
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.checks import Check, Verdict
-from cloudmesh_cluster.model.cluster import MASTER, ROLES, Node, Resource, StackRequest
+from cloudmesh_cluster.model.cluster import MASTER, ROLES, Node, Resource, Stack, StackRequest
 from cloudmesh_cluster.model.errors import (
     ClusterError,
     ExitStatus,
@@ -23,11 +23,13 @@ from cloudmesh_cluster.model.plan import Plan, without_wirer
 from cloudmesh_cluster.render import Scripts
 from cloudmesh_cluster.steps import apply, follow, reports
 from cloudmesh_cluster.steps import nodes as of_stack
-from cloudmesh_cluster.steps.create import Outside, bring_file, insist, recorded
+from cloudmesh_cluster.steps.create import Outside, bring_file, insist, recorded, rolled_back
 from cloudmesh_cluster.steps.rekey import rekeyed
 from cloudmesh_cluster.steps.verify import verdicts as verdicts_of
 from cloudmesh_cluster.steps.wait import wait_for
 
+MADE = follow.MADE
+QUIET = 1800.0  # seconds that Heat may take for what it is at
 BUSY = 300.0  # seconds in which Heat may still be at what it was asked before
 DRAIN = ("sudo", "-n", "bash", "-s")
 
@@ -63,6 +65,8 @@ class Order:
     carried: Mapping[str, Path] = field(default_factory=dict)
     anew: frozenset[str] = frozenset()  # the names of nodes that Heat is to make anew
     reshaped: bool = False  # whether Heat has more to change than which nodes there are
+    unready: bool = False  # whether it never was what was asked for: it is rolled back then
+    keep: bool = False  # though it never was, it is not
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -121,7 +125,7 @@ def altered(order: Order, outside: Outside) -> Altered:
     """
     began = outside.clock.now()
     site = _Site(follow.Seen(order.stack_id), order.before.plan.generation)
-    outside.workspace.save_order(order.after.told)
+    outside.workspace.save_order({**order.after.told, "ready": not order.unready})
     watch = _watch(order, outside)
     try:
         _look(site, watch, order)
@@ -133,8 +137,39 @@ def altered(order: Order, outside: Outside) -> Altered:
             _shrink(site, watch, order, outside)
     except BaseException as error:
         _end(site, watch, order, outside, error)
-    access = site.seen.access
-    return Altered(site.seen.nodes, access, site.verdicts, outside.clock.now() - began)
+    access = _of(order.after.plan, site.seen.access)
+    names = order.after.plan.names
+    outside.workspace.save_access(access)
+    outside.workspace.save_order({**order.after.told, "ready": True})
+    outside.workspace.save_applied({role: order.after.scripts[role].role for role in ROLES})
+    return Altered(
+        nodes=tuple(one for one in site.seen.nodes if one.name in names),
+        access=access,
+        verdicts=site.verdicts,
+        seconds=outside.clock.now() - began,
+    )
+
+
+def quiet(stack: Stack, outside: Outside) -> Stack:
+    """The stack, once Heat is no longer at what it was asked before."""
+
+    def settled() -> Stack | None:
+        try:
+            now = outside.heat.stack(stack.id)
+        except NoAnswer:
+            return None
+        if now.status.endswith("IN_PROGRESS"):
+            outside.progress.stage(f"Heat is at it ({now.status})")
+            return None
+        return now
+
+    return wait_for(
+        settled,
+        seconds=QUIET,
+        clock=outside.clock,
+        every=2,
+        late=lambda: f"Heat has been at stack {stack.name} for {QUIET:.0f} s",
+    )
 
 
 def _watch(order: Order, outside: Outside) -> follow.Watch:
@@ -196,6 +231,7 @@ def _reach(
     """The cluster as the goal has it, verified; ``stack`` is whether Heat is asked for anything."""
     before = of_stack.server_ids(site.seen.resources)
     site.touched = True
+    _mark(site, watch, order)
     if stack:
         _update_stack(site, watch, order, goal.plan)
         _forget_replaced(site, before)
@@ -207,6 +243,13 @@ def _reach(
     access = _of(goal.plan, site.seen.access)
     outside.workspace.save_access(site.seen.access)
     _settle(site, watch, order, goal, access, again=new_master)
+
+
+def _mark(site: _Site, watch: follow.Watch, order: Order) -> None:
+    """Have Heat make anew the nodes that are to be; one without a server it makes anyway."""
+    for one in site.seen.resources:
+        if one.name in order.anew and one.type == of_stack.SERVER_TYPE:
+            watch.heat.mark_unhealthy(one.stack_id, one.name, "to be made anew by cm cluster")
 
 
 def _settle(
@@ -298,8 +341,7 @@ def _update_stack(site: _Site, watch: follow.Watch, order: Order, plan: Plan) ->
         every=5,
         late=lambda: f"Heat is busy with stack {order.name} and takes no update",
     )
-    handle = f"handle_{site.generation}"
-    follow.stack_made(watch, site.seen, len(plan.nodes), handle)
+    follow.stack_made(watch, site.seen, len(plan.nodes), plan.handles[0])
 
 
 def _forget_replaced(site: _Site, before: Mapping[str, str]) -> None:
@@ -318,11 +360,18 @@ def _end(
     site: _Site, watch: follow.Watch, order: Order, outside: Outside, error: BaseException
 ) -> NoReturn:
     """Record, take back what was changed, and raise what tells all of it."""
-    outside.workspace.save_order(order.before.told)
-    kept = recorded(order.name, outside, watch, site.seen, error, site.verdicts)
+    if not order.unready:
+        outside.workspace.save_order({**order.before.told, "ready": True})
+    where = recorded(order.name, outside, watch, site.seen, error, site.verdicts).where
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: taking back what was changed")
-    fate = _fate(site, order, outside, kept.where)
+    if order.unready:
+        brief = isinstance(error, KeyboardInterrupt)
+        fate = rolled_back(
+            order.name, outside, site.seen, where, keep=order.keep, interrupted=brief
+        )
+    else:
+        fate = _fate(site, order, outside, where)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     if isinstance(error, KeyboardInterrupt):

@@ -28,6 +28,7 @@ from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import folded
 from cloudmesh_cluster.model.timeline import VERIFIED
 from cloudmesh_cluster.products import CARRIED
+from cloudmesh_cluster.render import Scripts
 from cloudmesh_cluster.steps import delete, follow, preflight, record, timeline
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
@@ -55,6 +56,7 @@ class Order:
     checks: tuple[Check, ...]
     late_scripts: Mapping[str, bytes]
     told: Mapping[str, object]
+    scripts: Mapping[str, Scripts] = field(default_factory=dict)
     carried: Mapping[str, Path] = field(default_factory=dict)
     keep: bool = False
     needs: Needs | None = None  # None: no cloud was asked, so it is not for create
@@ -145,6 +147,8 @@ def create(order: Order, outside: Outside) -> Created:
         _end(order, outside, watch, seen, error, found)
     seen.reached["verified"] = outside.clock.now()
     _keep_timeline(outside, seen, found)
+    outside.workspace.save_order({**order.told, "ready": True})
+    outside.workspace.save_applied({role: one.role for role, one in order.scripts.items()})
     return Created(
         stack_id=seen.stack_id,
         nodes=seen.nodes,
@@ -269,7 +273,9 @@ def _end(
     problem = _problem(order, error, kept.files)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: rolling back")
-    fate = _fate(order, outside, seen, kept.where, interrupted=interrupted)
+    fate = rolled_back(
+        order.request.name, outside, seen, kept.where, keep=order.keep, interrupted=interrupted
+    )
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     status = ExitStatus.INTERRUPTED if interrupted else getattr(error, "exit_status", 1)
@@ -328,19 +334,25 @@ def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> st
     return "\n".join(lines)
 
 
-def _fate(
-    order: Order, outside: Outside, seen: follow.Seen, where: str, *, interrupted: bool
+def rolled_back(
+    name: str,
+    outside: Outside,
+    seen: follow.Seen,
+    where: str,
+    *,
+    keep: bool,
+    interrupted: bool,
 ) -> str:
     """What became of the stack, as the end of the message; the deletion happens here."""
-    name = order.request.name
     if not seen.stack_id:
         outside.workspace.forget()
         return f"Nothing was made; {where}."
-    if order.keep:
+    if keep:
         outside.workspace.save_access(seen.access)
         return (
             f"The stack is kept, as you asked; {where}.\n"
-            f"Look around: cm cluster ssh {name}; delete it: cm cluster delete {name}"
+            f"Look around: cm cluster ssh {name}; go on with it: cm cluster create {name}; "
+            f"delete it: cm cluster delete {name}"
         )
     try:
         doors = delete.Outside(outside.heat, outside.compute, outside.clock, outside.progress)
@@ -354,8 +366,8 @@ def _fate(
     except ClusterError as error:
         return f"{error}\nAlso, {where}; then: cm cluster delete {name}"
     outside.workspace.forget()
-    keep = "" if interrupted else f"\nTo keep it next time: cm cluster create {name} --keep"
-    return f"The stack has been deleted; {where}.{keep}"
+    hint = "" if interrupted else f"\nTo keep it next time: cm cluster create {name} --keep"
+    return f"The stack has been deleted; {where}.{hint}"
 
 
 def _ask_for_deletion(outside: Outside, stack_id: str) -> None:

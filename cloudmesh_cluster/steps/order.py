@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cloudmesh_cluster import render
 from cloudmesh_cluster.model.checks import Check, checks, read_checks
@@ -14,7 +15,7 @@ from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.errors import UsageError
 from cloudmesh_cluster.model.keys import Keys
 from cloudmesh_cluster.model.marks import expiry_tag
-from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, planned
+from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, number, planned
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
     DEFAULT_TIMEOUT,
@@ -22,7 +23,9 @@ from cloudmesh_cluster.model.spec import (
     Spec,
     SpecFile,
 )
+from cloudmesh_cluster.model.variables import text as as_text
 from cloudmesh_cluster.products import Product, rendered
+from cloudmesh_cluster.steps.alter import Goal
 from cloudmesh_cluster.steps.choose import Choice
 from cloudmesh_cluster.steps.create import Order
 
@@ -41,6 +44,7 @@ class Asked:
     sources: tuple[Source, ...]
     scripts: Mapping[str, render.Scripts]
     user_key: str = ""
+    given: Spec = field(default_factory=Spec)  # what the user said, without the product's defaults
     carried: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -70,6 +74,7 @@ def asked(
     ``numbers`` are the workers' where they are not simply counted.
     """
     spec = options.over(file.spec) if file else options
+    given = spec
     product = product_named(spec.product or DEFAULT_PRODUCT)
     spec = spec.over(product.defaults)
     chosen = product.values(spec.values)
@@ -87,6 +92,7 @@ def asked(
             for role in ROLES
         },
         user_key=user_key(spec.key) if spec.key else "",
+        given=given,
         carried=_readable(product.carried(chosen)),
     )
 
@@ -227,6 +233,7 @@ def order(
         node_keypair=keys.nodes,
         checks=wanted.checks,
         late_scripts=late,
+        scripts=wanted.scripts,
         carried=wanted.carried,
         told={
             "name": wanted.name,
@@ -240,6 +247,55 @@ def order(
         },
         keep=keep,
     )
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a cluster that is there comes to with a plan, and what of it a change needs."""
+
+    goal: Goal
+    drain: Callable[[Sequence[str], bool], str]
+    carried: Mapping[str, Path]
+
+
+def again(
+    told: Mapping[str, Any],
+    product: Product,
+    plan: Plan,
+    script: Callable[[str], bytes | None],
+    chosen: Mapping[str, str] | None = None,
+) -> Again:
+    """The cluster with that plan, as it was told once, with what of its product is chosen anew.
+
+    Raises UsageError with every problem of values and expectations.
+    """
+    own = product.expectations()
+    kept = [(one["source"], one["text"]) for one in told.get("expect", ())]
+    numbers = [number(one) for one in plan.workers]
+    values = {name: as_text(value) for name, value in told.get("values", {}).items()}
+    wanted = asked(
+        plan.cluster,
+        options=Spec(
+            product=product.name, workers=len(numbers), values={**values, **(chosen or {})}
+        ),
+        file=None,
+        expectations=[one for one in kept if not (own and one[0] == own[1])],
+        product_named=lambda _: product,
+        script=script,
+        user_key=str,
+        numbers=numbers,
+    )
+    new = {
+        "workers": len(numbers),
+        "numbers": numbers,
+        "values": dict(product.values(wanted.spec.values)),
+    }
+
+    def drain(leaving: Sequence[str], back: bool) -> str:
+        return product.drain({**wanted.values, "leaving": list(leaving), "back": back})
+
+    goal = Goal(plan, wanted.scripts, wanted.checks, {**told, **new})
+    return Again(goal, drain, wanted.carried)
 
 
 def _needs(plan: Plan, choice: Choice, request: StackRequest) -> Needs | None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.demand import (
+    CORES,
+    MEMORY,
+    PORTS,
+    SERVERS,
     Most,
     Needs,
     Problem,
@@ -74,6 +80,22 @@ def _code(problem: Problem) -> str:
     return {"flavor": codes.FLAVOR, "network": codes.NETWORK}.get(
         problem.what.partition(" ")[0], codes.QUOTA
     )
+
+
+def insist_growth(name: str, workers: int, parameters: Mapping[str, Any], cloud: Compute) -> None:
+    """Nothing, if so many more workers fit; DoesNotFit tells every quota that they exceed."""
+    if not workers:
+        return
+    quotas = cloud.quotas()
+    flavor = next((f for f in cloud.flavors() if parameters.get("flavor") in (f.name, f.id)), None)
+    needed = {SERVERS: workers, PORTS: workers}
+    if flavor:
+        needed |= {CORES: workers * flavor.vcpus, MEMORY: workers * flavor.ram_mb}
+    found = problems(tuple(Row(what, count, quotas.get(what)) for what, count in needed.items()))
+    if found:
+        lines = [f"  {one.what}: {one.problem}\n    {one.next_step}" for one in found]
+        raise DoesNotFit("\n".join([f"{name} cannot grow by {workers}:", *lines]),
+                         "Nothing was changed.", code=codes.QUOTA)  # fmt: skip
 
 
 def _no_route(needs: Needs, cloud: Compute) -> tuple[Problem, ...]:
