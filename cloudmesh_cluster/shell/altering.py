@@ -127,9 +127,7 @@ def updated(
             f"Look at it: cm cluster update {name} ... --dry-run. "
             "To have it so: add --allow-replace.",
         )
-    preflight.insist_growth(
-        name, len(order.added), cluster.stack.parameters, cluster.cloud.compute
-    )
+    preflight.insist_growth(name, len(order.added), cluster.stack.parameters, cluster.cloud.compute)
     order = replace(order, anew=frozenset(replaced))
     changes = order.added or order.removed or order.reshaped
     if not changes and _nothing_to_do(cluster, order.after, environment):
@@ -145,9 +143,7 @@ def forecast(
     return _fates(cluster, _update(cluster, spec, remove, environment))
 
 
-def _update(
-    cluster: Found, spec: Spec, remove: str | None, environment: Environment
-) -> Order:
+def _update(cluster: Found, spec: Spec, remove: str | None, environment: Environment) -> Order:
     whole, after = _plans(cluster, spec.workers, remove)
     changed = _changed(cluster, spec)
     return _order(cluster, environment, whole, after, spec.values, spec.timeout, changed)
@@ -312,14 +308,17 @@ def _nothing_to_do(cluster: Found, goal: Goal, environment: Environment) -> bool
 # ---- repair --------------------------------------------------------------------------------------
 
 
-def repaired(name: str, nodes: Sequence[str], environment: Environment) -> Change | None:
+def repaired(name: str, words: Sequence[str], environment: Environment) -> Change | None:
     """Have Heat make anew the nodes that are broken, or those that are named; None without any.
 
     Raises ClusterError when the master is broken and was not named, and AlterFailed.
     """
     cluster = found(name, environment)
-    words = [word for given in nodes for word in unfolded(given)]
-    named = [finding.node_name(word, cluster.name, cluster.plan.names) for word in words]
+    named = [
+        finding.node_name(word, name, cluster.plan.names)
+        for given in words
+        for word in unfolded(given)
+    ]
     cluster = replace(cluster, stack=alter.quiet(cluster.stack, _outside(cluster, environment)))
     plan = cluster.plan
     order = _order(cluster, environment, plan, plan, {}, None, {})
@@ -390,7 +389,9 @@ def _order(
     )
 
 
-def _requests(keys: Sequence[KeyPair], minutes: int, changed: Mapping[str, str]) -> Callable[[Plan], StackRequest]:
+def _requests(
+    keys: Sequence[KeyPair], minutes: int, changed: Mapping[str, str]
+) -> Callable[[Plan], StackRequest]:
     def request(plan: Plan) -> StackRequest:
         return render.update_request(
             plan, nodes=keys[0], ca=keys[2], timeout_mins=minutes, changed=changed

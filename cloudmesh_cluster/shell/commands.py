@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
 from cloudmesh_cluster.model.spec import DEFAULT_WORKERS
 from cloudmesh_cluster.shell import answers, files, output
-from cloudmesh_cluster.shell.environment import Cloud, Environment
+from cloudmesh_cluster.shell.environment import Environment
 
 if TYPE_CHECKING:
-    from cloudmesh_cluster.shell.altering import Change
     from cloudmesh_cluster.products import Product
+    from cloudmesh_cluster.shell.altering import Change
 
 Arguments = Mapping[str, Any]
 Command = Callable[[Arguments, Environment], int]
@@ -60,7 +60,9 @@ def create(arguments: Arguments, environment: Environment) -> int:
     if api.is_there(wanted.name, cloud):
         from cloudmesh_cluster.shell import altering
 
-        return _tell_change(altering.resumed(wanted, environment, keep=arguments["--keep"]), arguments, environment)
+        return _tell_change(
+            altering.resumed(wanted, environment, keep=arguments["--keep"]), arguments, environment
+        )
     made = api.created(wanted, environment, keep=arguments["--keep"])
     created = made.created
     answer = answers.created(wanted.name, cloud.name, wanted.product.name, created)
@@ -123,9 +125,7 @@ def repair(arguments: Arguments, environment: Environment) -> int:
     return _tell_change(change, arguments, environment)
 
 
-def _tell_change(
-    change: Change | None, arguments: Arguments, environment: Environment
-) -> int:
+def _tell_change(change: Change | None, arguments: Arguments, environment: Environment) -> int:
     """Print the cluster that was changed; None is one of which nothing had to be."""
     if change is not None:
         answer = answers.altered(change.order, change.cloud, change.altered)
