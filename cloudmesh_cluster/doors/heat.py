@@ -47,10 +47,11 @@ class Heat:
     def update(self, stack_id: str, request: StackRequest) -> None:
         """Start an update to what the request has; parameters that it leaves out stay as they are.
 
-        Heat looks at what is really there, so that a server that is gone is made again.
+        Heat is not asked to observe what is there (``converge``): it would see properties that the
+        services have added, and try to change them.
         """
         with translated(f"stack update {stack_id}"):
-            self._client.stacks.update(stack_id, **_changes(request), converge=True)
+            self._client.stacks.update(stack_id, **_changes(request))
 
     def preview(self, stack_id: str, request: StackRequest) -> dict[str, str]:
         """By resource name, what an update would do: ``added``, ``replaced``, ``deleted`` ..."""
@@ -199,6 +200,7 @@ def _stack(told: Any) -> Stack:
         reason=getattr(told, "stack_status_reason", "") or "",
         tags=tuple(getattr(told, "tags", None) or ()),
         created=getattr(told, "creation_time", "") or "",
+        updated=getattr(told, "updated_time", "") or "",
         parameters=parameters,
         outputs={one["output_key"]: one.get("output_value") for one in outputs},
     )

@@ -33,6 +33,7 @@ class Stack:
     reason: str = ""
     tags: tuple[str, ...] = ()
     created: str = ""
+    updated: str = ""  # when its last update began
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
     outputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
 

@@ -325,6 +325,7 @@ def _update_stack(site: _Site, watch: follow.Watch, order: Order, plan: Plan) ->
     site.generation += 1
     plan = replace(without_wirer(plan), generation=site.generation)
     request = order.request(plan)
+    before = watch.heat.status(order.stack_id).updated
     watch.progress.stage("stack update requested")
 
     def accepted() -> bool | None:
@@ -341,7 +342,8 @@ def _update_stack(site: _Site, watch: follow.Watch, order: Order, plan: Plan) ->
         every=5,
         late=lambda: f"Heat is busy with stack {order.name} and takes no update",
     )
-    follow.stack_made(watch, site.seen, len(plan.nodes), plan.handles[0])
+    site.seen.reasons.clear()
+    follow.stack_made(watch, site.seen, len(plan.nodes), before)
 
 
 def _forget_replaced(site: _Site, before: Mapping[str, str]) -> None:
@@ -362,16 +364,16 @@ def _end(
     """Record, take back what was changed, and raise what tells all of it."""
     if not order.unready:
         outside.workspace.save_order({**order.before.told, "ready": True})
-    where = recorded(order.name, outside, watch, site.seen, error, site.verdicts).where
+    kept = recorded(order.name, outside, watch, site.seen, error, site.verdicts)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: taking back what was changed")
     if order.unready:
         brief = isinstance(error, KeyboardInterrupt)
         fate = rolled_back(
-            order.name, outside, site.seen, where, keep=order.keep, interrupted=brief
+            order.name, outside, site.seen, kept.where, keep=order.keep, interrupted=brief
         )
     else:
-        fate = _fate(site, order, outside, where)
+        fate = _fate(site, order, outside, kept.where)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     if isinstance(error, KeyboardInterrupt):

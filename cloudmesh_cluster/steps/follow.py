@@ -83,11 +83,11 @@ class Seen:
             self.heard.setdefault(key, now)
 
 
-def stack_made(watch: Watch, seen: Seen, expected: int, handle: str = "") -> None:
+def stack_made(watch: Watch, seen: Seen, expected: int, before: str | None = None) -> None:
     """Return when Heat has made, or updated, the stack.
 
-    An update has begun when the stack has the resource ``handle``, which only it brings. Raises
-    StackFailed with Heat's reasons, TimedOut with what is missing.
+    An update has begun when the time of the last one is no longer ``before``. Raises StackFailed
+    with Heat's reasons, TimedOut with what is missing.
     """
     heard = listed = watch.clock.now()
 
@@ -109,7 +109,7 @@ def stack_made(watch: Watch, seen: Seen, expected: int, handle: str = "") -> Non
         heard = watch.clock.now()
         seen.hear(_passed(seen.resources), heard)
         _tell_reasons(watch, seen)
-        if handle and not _made_of(seen, handle):
+        if stack.updated == before:
             return None
         if stack.status not in UNDER_WAY + MADE:
             raise StackFailed(_stack_words(stack, seen))
@@ -173,11 +173,6 @@ def _made(seen: Seen) -> list[Resource]:
     return [
         one for one in seen.resources if one.type == of_stack.SERVER_TYPE and one.status in MADE
     ]
-
-
-def _made_of(seen: Seen, name: str) -> bool:
-    """Whether there is such a resource, on which Heat has begun."""
-    return any(one.name == name and not one.status.startswith("INIT") for one in seen.resources)
 
 
 def _passed(resources: Iterable[Resource]) -> Iterator[tuple[str, str]]:
