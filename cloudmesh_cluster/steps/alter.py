@@ -116,6 +116,7 @@ class _Site:
     generation: int
     verdicts: tuple[Verdict, ...] = ()
     touched: bool = False  # whether anything was changed that would have to be taken back
+    drained: bool = False  # whether workers were asked to end their work
 
 
 def altered(order: Order, outside: Outside) -> Altered:
@@ -263,6 +264,9 @@ def _settle(
 ) -> None:
     """The goal's nodes know each other, run what they should, and hold what is expected."""
     nodes = [one for one in site.seen.nodes if one.name in goal.plan.names]
+    if again:
+        for name, path in order.carried.items():
+            bring_file(watch, access, name, path)
     with watch.connects(access) as fleet:
         # Before a new node is wired, for then its scripts begin to log in to the others.
         rekeyed(access, fleet, order.node_keypair, watch.progress)
@@ -270,12 +274,13 @@ def _settle(
         watch.progress.stage("nodes wired", 0, len(nodes))
         apply.wired(nodes, access, fleet)
         watch.progress.stage("nodes wired", len(nodes), len(nodes))
-    if again:
-        for name, path in order.carried.items():
-            bring_file(watch, access, name, path)
-    with watch.connects(access) as fleet:
-        left = max(60.0, watch.deadline - watch.clock.now())
-        apply.applied(access, fleet, seconds=left, progress=watch.progress)
+        apply.applied(
+            access,
+            fleet,
+            seconds=max(60.0, watch.deadline - watch.clock.now()),
+            clock=watch.clock,
+            progress=watch.progress,
+        )
         site.verdicts = verdicts_of(
             {role: access.of(role) for role in ROLES},
             goal.checks,
@@ -288,7 +293,7 @@ def _settle(
 
 def _shrink(site: _Site, watch: follow.Watch, order: Order, outside: Outside) -> None:
     """Those that leave end their work, the others do without them, then Heat takes them away."""
-    site.touched = True
+    site.touched = site.drained = True
     _drain(site, watch, order, back=False)
     staying = _of(order.after.plan, site.seen.access)
     _settle(site, watch, order, order.after, staying)
@@ -311,6 +316,8 @@ def _drain(site: _Site, watch: follow.Watch, order: Order, *, back: bool) -> Non
             raise outcome
         if outcome.exit_status:
             said = (outcome.stderr.strip() or outcome.stdout.strip()).rpartition("\n")[2]
+            if back:  # the product's scripts, which run next, take them back too
+                continue
             late = outcome.exit_status == 124
             what = "has not ended its work in the time there was" if late else said
             raise NodeError(f"{names} cannot leave: {what}")
@@ -413,6 +420,6 @@ def _take_back(site: _Site, order: Order, outside: Outside) -> None:
         follow.nodes_booted(watch, site.seen)
     access = _of(order.before.plan, site.seen.access)
     outside.workspace.save_access(access)
-    _settle(site, watch, order, order.before, access)
-    if order.removed:
+    if order.removed and site.drained:
         _drain(site, watch, order, back=True)
+    _settle(site, watch, order, order.before, access)

@@ -25,6 +25,8 @@ LOOK = (
     "for one in product role; do echo $one $(cat ran/$one 2>/dev/null); done",
 )  # fmt: skip
 PATIENCE = 120.0  # seconds for what a node does at once
+TRIES = 3  # how often a node is asked to which the connection is lost
+PAUSE = 5.0  # seconds before it is asked again
 
 
 class NotTaken(NodeError):
@@ -69,16 +71,29 @@ def applied(access: Access, fleet: Runner[Target], *, seconds: float, progress: 
 
     Raises NotTaken with what each said last.
     """
-    total = len(access.targets)
-    done = iter(range(1, total + 1))
+    end = clock.now() + seconds
+    total, ended = len(access.targets), 0
+    waiting: Sequence[Target] = access.targets
+    lost: dict[str, Outcome] = {}
+
+    def answered(name: str, outcome: Outcome) -> None:
+        nonlocal ended
+        if isinstance(outcome, NodeError):
+            return
+        _insist({name: outcome}, "has not ended its scripts")
+        ended += 1
+        progress.stage("scripts ended", ended, total)
+
     progress.stage("scripts ended", 0, total)
-    outcomes = fleet.run(
-        access.targets,
-        (*APPLY, "run"),
-        timeout=seconds,
-        answered=lambda *_: progress.stage("scripts ended", next(done), total),
-    )
-    _insist(outcomes, "has not ended its scripts")
+    for _ in range(TRIES):
+        left = max(1.0, end - clock.now())
+        outcomes = fleet.run(waiting, (*APPLY, "run"), timeout=left, answered=answered)
+        lost = {name: one for name, one in outcomes.items() if isinstance(one, NodeError)}
+        if not lost:
+            return
+        waiting = [one for one in waiting if one.name in lost]
+        clock.sleep(PAUSE)
+    _insist(lost, "")
 
 
 def unsettled(

@@ -155,9 +155,11 @@ take_wiring() {
   sed -i "/^127\.0\.1\.1[[:space:]]/d" /etc/hosts
   block /etc/hosts <hosts
   block /etc/ssh/ssh_known_hosts <known_hosts
+  touch wired
+  # sshd takes no connection in the moment in which it reads its configuration again.
+  grep -q '^HostCertificate .*-cert\.pub$' /etc/ssh/sshd_config || return 0
   sed -i '/^HostCertificate .*-cert\.pub$/d' /etc/ssh/sshd_config
   rm -f "$key_file-cert.pub"
-  touch wired
   reload_sshd
 }
 
@@ -233,8 +235,10 @@ install_apply_end() {
 }
 
 # What a node has published for others is of the product's script; the next run publishes anew.
+# Scripts that still run are of a change that was given up.
 prepare() {
   set -e
+  pkill -f "$state/scripts/(product|role)" || true
   rm -rf "$state/scripts.new"
   mkdir -p "$state/scripts.new"
   tar -xz -C "$state/scripts.new"
