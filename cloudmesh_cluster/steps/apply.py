@@ -66,10 +66,13 @@ def prepared(
     _insist(outcomes, "did not take its scripts")
 
 
-def applied(access: Access, fleet: Runner[Target], *, seconds: float, progress: Progress) -> None:
+def applied(
+    access: Access, fleet: Runner[Target], *, seconds: float, clock: Clock, progress: Progress
+) -> None:
     """Return when on every node the scripts have ended well; those that have do not run again.
 
-    Raises NotTaken with what each said last.
+    A node whose connection is lost is asked again. Raises NotTaken as soon as a script fails, for
+    others may wait for what it was to bring.
     """
     end = clock.now() + seconds
     total, ended = len(access.targets), 0
