@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from keystoneauth1.exceptions import ClientException, RetriableConnectionFailure
@@ -17,9 +18,19 @@ from openstack.exceptions import (
     SDKException,
 )
 
-from cloudmesh_cluster.model import codes, demand
+from cloudmesh_cluster.model import codes, demand, marks
 from cloudmesh_cluster.model.demand import Quota
 from cloudmesh_cluster.model.errors import CloudError, NoAnswer, Refused
+from cloudmesh_cluster.model.marks import (
+    FLOATING_IP,
+    GROUP,
+    KEYPAIR,
+    NETWORK,
+    PORT,
+    ROUTER,
+    SERVER,
+    Thing,
+)
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
 
 # Kernels and ramdisks are listed as images, but no server starts from one.
@@ -187,16 +198,51 @@ class Compute:
                 if one.id in ids or getattr(one, "device_id", None) in ids
             )
 
-    def _things(self) -> dict[str, Iterable[Any]]:
+    def things(self) -> tuple[Thing, ...]:
+        """All that the project has of what clusters are made of, with our marks.
+
+        Ports are listed before servers: a port's server that is not listed is gone.
+        """
+        with translated("listing what there is"):
+            listed = self._things(details=True)
+            return tuple(
+                _thing(kind, one, self.project)
+                for kind in sorted(listed, key=lambda kind: kind != PORT)
+                for one in listed[kind]
+            )
+
+    def remove(self, thing: Thing, networks: Collection[str]) -> None:
+        """Ask for the thing's removal; one that is gone is no error, one that is used is Refused.
+
+        A router is first taken off these networks.
+        """
+        network, compute = self._cloud.network, self._cloud.compute
+        removals: dict[str, Callable[..., object]] = {
+            SERVER: compute.delete_server,
+            KEYPAIR: compute.delete_keypair,
+            PORT: network.delete_port,
+            FLOATING_IP: network.delete_ip,
+            ROUTER: network.delete_router,
+            NETWORK: network.delete_network,
+            GROUP: network.delete_security_group,
+        }
+        with translated(f"{thing.kind} {thing.name or thing.id}"):
+            if thing.kind == ROUTER:
+                for port in network.ports(device_id=thing.id):
+                    if port.network_id in networks:
+                        network.remove_interface_from_router(thing.id, None, port.id)
+            removals[thing.kind](thing.id, ignore_missing=True)
+
+    def _things(self, *, details: bool = False) -> dict[str, Iterable[Any]]:
         network = self._cloud.network
         return {
-            "server": self._cloud.compute.servers(details=False),
-            "keypair": self._cloud.compute.keypairs(),
-            "port": network.ports(project_id=self._cloud.current_project_id),
-            "security group": network.security_groups(project_id=self._cloud.current_project_id),
-            "floating IP": _offered(network.ips(project_id=self._cloud.current_project_id)),
-            "network": network.networks(project_id=self._cloud.current_project_id),
-            "router": _offered(network.routers(project_id=self._cloud.current_project_id)),
+            SERVER: self._cloud.compute.servers(details=details),
+            KEYPAIR: self._cloud.compute.keypairs(),
+            PORT: network.ports(project_id=self._cloud.current_project_id),
+            GROUP: network.security_groups(project_id=self._cloud.current_project_id),
+            FLOATING_IP: _offered(network.ips(project_id=self._cloud.current_project_id)),
+            NETWORK: network.networks(project_id=self._cloud.current_project_id),
+            ROUTER: _offered(network.routers(project_id=self._cloud.current_project_id)),
         }
 
 
@@ -215,6 +261,21 @@ def translated(what: str) -> Iterator[None]:
             words = f"{what}: {_words(error)} (HTTP {unwell})"
             raise NoAnswer(words, code=codes.CLOUD_SILENT) from error
         raise CloudError(f"{what}: {_words(error)}") from error
+
+
+def _thing(kind: str, told: Any, project: str) -> Thing:
+    if kind == SERVER:
+        mark = marks.by_metadata(told.metadata or {})
+    elif kind == KEYPAIR:
+        mark = marks.by_keypair(told.name, project)
+    else:
+        mark = marks.by_description(told.description or "")
+    thing = Thing(kind, told.id, told.name or "", mark)
+    if kind == FLOATING_IP:
+        return replace(thing, name=told.floating_ip_address, owner=told.port_id or "")
+    if kind == PORT and (told.device_owner or "").startswith("compute:"):
+        return replace(thing, owner=told.device_id, near=tuple(told.security_group_ids or ()))
+    return thing
 
 
 def _server(told: Any) -> Server:

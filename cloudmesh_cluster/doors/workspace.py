@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -41,6 +42,13 @@ class Workspace:
     def ssh_config(self) -> Path:
         """An ssh_config(5) that reaches every node by its name."""
         return self.folder / "ssh_config"
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since its keys or its order were last written; None if it has neither."""
+        files = [self.folder / name for name in (*SECRETS, "cluster.yaml")]
+        written = [file.stat().st_mtime for file in files if file.exists()]
+        return max(0.0, time.time() - max(written)) if written else None
 
     # ---- keys ----
 

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+SERVER, KEYPAIR, PORT, GROUP = "server", "keypair", "port", "security group"
+FLOATING_IP, NETWORK, ROUTER = "floating IP", "network", "router"
+
 EXPIRES = "cm-cluster-expires"  # a stack's tag, with seconds since 1970
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 CLUSTER = "[a-z](?:[a-z0-9-]*[a-z0-9])?"
 DESCRIPTION = re.compile(f"cm cluster ({CLUSTER}) ({UUID})")
-KEYPAIR = re.compile(f"({CLUSTER})-({UUID})-(.+)")
+KEYPAIR_NAME = re.compile(f"({CLUSTER})-({UUID})-(.+)")
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Mark:
 class Thing:
     """Something that a project has; the mark is None where none of ours is on it.
 
-    ``owner`` is the id of what a port belongs to, or of the port of a floating IP; ``near`` are the
-    security groups of a port, or the networks of a router.
+    ``owner`` is the id of the server that a port belongs to, or of the port of a floating IP;
+    ``near`` are the security groups of a port.
     """
 
     kind: str
@@ -51,7 +54,7 @@ def by_metadata(told: Mapping[str, str]) -> Mark | None:
 
 def by_keypair(name: str, project: str) -> Mark | None:
     """The mark on a keypair of this project: a user has the same keypairs in all projects."""
-    match = KEYPAIR.fullmatch(name)
+    match = KEYPAIR_NAME.fullmatch(name)
     return Mark(match[1], match[2]) if match and match[3] == project else None
 
 

@@ -45,6 +45,7 @@ NEED = ("what", "needed", "limit", "used", "left", "state")
 PROBLEM = ("what", "problem", "next_step")
 MOMENTS = ("node", "role", "requested", "asked", "active", "ssh", "wired", "script", "verified",
            "failed", "skew")  # fmt: skip
+FINDING = ("kind", "name", "cluster", "problem", "next_step", "id")
 STAGE = ("stage", "nodes", "p50", "p95", "slowest", "node", "why")
 CAUSE = ("cluster", "code", "verdict", "evidence", "likely", "next_step", "source")
 CHANGE = ("node", "fate")

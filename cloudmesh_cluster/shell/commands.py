@@ -144,7 +144,7 @@ def template(arguments: Arguments, environment: Environment) -> int:
     order = ordering.order(wanted, cloud, environment, one_file=True)
     workspace = environment.workspace(wanted.name)
     workspace.save_keypair(order.keypair)
-    workspace.save_order(order.told)
+    workspace.save_order({**order.told, "template": True})  # for doctor: no stack need be there
     environment.answer(render.standalone(order.request))
     environment.progress.note(
         "This holds the private key of the nodes: keep it in a file that only you can read "
@@ -328,6 +328,13 @@ def delete(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
+def doctor(arguments: Arguments, environment: Environment) -> int:
+    """Tell what clusters that are no more have left, and remove it."""
+    from cloudmesh_cluster.shell import doctoring
+
+    return doctoring.doctor(arguments, environment)
+
+
 # ---- the embedded cloud --------------------------------------------------------------------------
 
 
@@ -445,6 +452,7 @@ COMMANDS: Mapping[str, Command] = {
     "cluster template": template,
     "cluster products": products,
     "cluster delete": delete,
+    "cluster doctor": doctor,
     "cloud up": cloud_up,
     "cloud down": cloud_down,
     "cloud status": cloud_status,

@@ -110,6 +110,18 @@ class Environment:
 
         return Workspace(self.clusters / name)
 
+    def workspaces(self) -> dict[str, Workspace]:
+        """The workspaces that there are, by their clusters' names."""
+        from cloudmesh_cluster.model.spec import NAME, RESERVED
+
+        found = self.clusters.iterdir() if self.clusters.is_dir() else ()
+        names = sorted(one.name for one in found if one.is_dir())
+        return {
+            name: self.workspace(name)
+            for name in names
+            if NAME.fullmatch(name) and name != RESERVED
+        }
+
     def history(self, cloud: str) -> History:
         """How long creates took on that cloud."""
         from cloudmesh_cluster.doors.history import History

@@ -44,6 +44,7 @@ Usage:
              [--set=NAME=VALUE]... [--file=SPEC]
   cm cluster products [NAME] [--format=FORMAT]
   cm cluster delete NAME... [--cloud=CLOUD]
+  cm cluster doctor [--cloud=CLOUD] [--fix] [--format=FORMAT]
   cm cloud up
   cm cloud down [--purge]
   cm cloud status [--format=FORMAT]
@@ -80,6 +81,9 @@ What they do:
   template   Print the Heat template of a cluster, for openstack stack create -t.
   products   Name what can be installed, or tell all of one product.
   delete     Delete clusters; one that is gone already is deleted.
+  doctor     List what is left of clusters that are no more, and the clusters that
+             failed or have expired. With --fix, after the list: remove what is
+             left, and delete the clusters that have expired.
   cloud      A real OpenStack on this machine, the default where no cloud is
              configured: start it (up), stop it (down), ask after it (status), and
              print the variables with which the openstack command finds it (env).
@@ -127,6 +131,7 @@ Options:
   --role=ROLE                 master, worker or all [default: all].
   --junit=FILE                Also write the verdicts to FILE as JUnit XML.
   --show                      Print the script that is kept.
+  --fix                       Remove what doctor lists, see there.
   --purge                     Remove this machine's cloud with all it holds.
   --format=FORMAT             table, json, yaml or csv (default: table);
                               inventory: ansible (default), ssh, hosts or json.

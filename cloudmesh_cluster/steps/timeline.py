@@ -24,7 +24,7 @@ STAGE_OF = {
     reports.WIRED: timeline.WIRED,
     reports.FINISHED: timeline.SCRIPT,
 }
-BEGINS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+UPDATE_BEGINS = "UPDATE_IN_PROGRESS"
 
 
 # ---- as create saw it ----------------------------------------------------------------------------
@@ -122,8 +122,8 @@ def _of_server(told: Reports, server: Resource) -> dict[tuple[str, str], Report]
 
 
 def _requested(events: Iterable[Event], stack: Stack, begun: float | None) -> float | None:
-    """When the create or update began in which the node's server was."""
-    own = [one for one in events if one.resource == stack.name and one.status in BEGINS]
+    """When the update began in which the node's server was begun, or else the stack was made."""
+    own = [one for one in events if one.resource == stack.name and one.status == UPDATE_BEGINS]
     times = [at for at in (timeline.clock(one.time) for one in own) if at is not None]
     before = [at for at in times if begun is not None and at <= begun]
     return max(before, default=timeline.clock(stack.created))

@@ -26,7 +26,7 @@ def problem(line: str) -> str:
 def test_the_verbs_are_those_of_the_help() -> None:
     of_cluster = (
         "create plan write test list show ssh tunnel copy inventory events logs stop start "
-        "timeline explain template products delete"
+        "timeline explain template products delete doctor"
     )
     of_cloud = "up down status env image build image list image delete"
     of_completion = "bash zsh fish"
