@@ -16,6 +16,7 @@ from cloudmesh_cluster.model.wiring import wiring
 from cloudmesh_cluster.render import Scripts
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.verify import Runner
+from cloudmesh_cluster.steps.wait import Clock
 
 WIRE = ("sudo", "-n", "/var/lib/cm-cluster/wire")
 APPLY = ("sudo", "-n", "/var/lib/cm-cluster/apply")
