@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloudmesh_cluster.model.cluster import ROLES
 from cloudmesh_cluster.model.errors import NotFound, UsageError
 from cloudmesh_cluster.model.spec import Spec
-from cloudmesh_cluster.products import TEMPLATES, folders, product, products
+from cloudmesh_cluster.products import TEMPLATES, folders, product, products, rendered
 from cloudmesh_cluster.steps.order import Asked, asked, values_of
 
 YAML = """\
@@ -198,3 +200,38 @@ def test_a_script_that_names_an_unknown_value_is_refused(own: Path) -> None:
 
     with pytest.raises(UsageError, match="'nothing' is undefined"):
         ask(own, Spec(product="web"))
+
+
+# A bash that met this outside of quotes would run it.
+HOSTILE = """';touch${IFS}owned;"$(touch${IFS}owned)`touch${IFS}owned`"""
+
+
+@pytest.mark.parametrize("name", sorted(products([TEMPLATES])))
+def test_no_value_of_the_users_is_ever_an_order_in_a_product_s_script(name: str) -> None:
+    one = product(name, [TEMPLATES])
+    texts = [
+        variable.name
+        for variable in one.variables
+        if variable.type in ("text", "source") and not variable.choices
+    ]
+    assert "mirror" in texts
+    for variable in texts:
+        values = values_of("demo", [1, 2], one.values({"shared_home": "yes", variable: HOSTILE}))
+        for role in ROLES:
+            script = one.script(role, values)
+            quoted = HOSTILE.replace("'", """'"'"'""")
+            assert "owned" not in script.replace(quoted, ""), (variable, role)
+            subprocess.run(["bash", "-n"], input=script.encode(), check=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
+def test_a_value_through_the_filter_sh_is_one_word_whatever_it_is(values: list[str]) -> None:
+    script = rendered(
+        "{% for one in values %}printf '%s\\0' {{ one | sh }}\n{% endfor %}",
+        {"values": values},
+        "x",
+    )
+    done = subprocess.run(["bash"], input=script.encode(), capture_output=True, check=True)
+
+    assert done.stdout == b"".join(one.encode() + b"\0" for one in values)

@@ -41,10 +41,14 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())  # its trouble i
 Command = str | tuple[str, ...]
 
 TIMED_OUT = 124  # as timeout(1) reports it
+AS_ROOT = ("sudo", "-n")
 ENDED_BY_SIGNAL = 255  # the server told of no exit status; ssh(1) ends with 255 as well
 KEPT_OPEN = 64  # connections kept between two runs
 OPEN_AT_ONCE = 512  # sockets; half of what a process usually may have
 KEPT_BYTES = 8 * 2**20  # of each stream of each node
+KEPT_OF_ALL = 2**28  # of one stream of all nodes of a run together ...
+KEPT_AT_LEAST = 2**18  # ... but so much of each, however many nodes there are
+LARGEST_PACKET = 2**20  # bytes; OpenSSH's are of 256 KiB at most
 PATIENCE = 0.5  # seconds a node may keep a place in the crew while we wait for it
 GRACE = 5.0  # seconds between a command's time-out on the node and ours
 AFTERTHOUGHT = 1.0  # seconds of output waited for after the command has ended
@@ -158,11 +162,12 @@ class Fleet:
 
         A text is for the node's login shell, as with ssh(1); a tuple is run as it is. ``stdin``
         may differ by node. After ``timeout`` seconds the command is ended on the node and the
-        result has exit status 124. ``answered`` is called, from this thread, as answers come.
+        result has exit status 124. Of each stream 8 MiB are kept, less where nodes are
+        many. ``answered`` is called, from this thread, as answers come.
         Raises IdentityUnusable before any node is called.
         """
         named = {target.name: target for target in targets}
-        errand = _Errand(_line(command, timeout), stdin, timeout, encoding)
+        errand = _Errand(_line(command, timeout), stdin, timeout, encoding, _kept(len(named)))
         self._key = self._key or _private_key(self._identity)
         call = _Call(self, errand, _Crew(self._pool), queue.SimpleQueue())
         outcomes: dict[str, Outcome] = {}
@@ -276,6 +281,7 @@ class _Errand:
     stdin: bytes | Mapping[str, bytes]
     timeout: float
     encoding: str
+    kept: int  # bytes of each stream
 
     def stdin_of(self, name: str) -> bytes:
         return self.stdin if isinstance(self.stdin, bytes) else self.stdin.get(name, b"")
@@ -390,11 +396,17 @@ _Socket = socket.socket | paramiko.Channel
 _NO_HOST_KEY = "unknown host key: none is known to compare with"
 
 
-class _NoTimer(Packetizer):
-    """Ours is the watch over handshakes: no timer thread for each."""
+class _Packets(Packetizer):
+    """Ours is the watch over handshakes: no timer thread for each. No packet is without measure."""
 
     def start_handshake(self, timeout: float) -> None:
         pass
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        # paramiko would set memory aside for up to 4 GiB, if a node or an impostor said so.
+        if n > LARGEST_PACKET:
+            raise paramiko.SSHException(f"it announced a packet of {n} bytes")
+        return super().read_all(n, check_rekey)
 
 
 class _Connection:
@@ -418,7 +430,7 @@ class _Connection:
         self._seconds = patience
         self._doing = ""
         self._channel: paramiko.Channel | None = None
-        self._transport = paramiko.Transport(sock, packetizer_class=_NoTimer)
+        self._transport = paramiko.Transport(sock, packetizer_class=_Packets)
         sock.settimeout(60.0)  # the reader thread would else wake ten times a second
 
     @property
@@ -502,7 +514,7 @@ class _Connection:
         began = time.monotonic()
         with self._step("the command", errand.timeout + 2 * GRACE):
             channel.exec_command(errand.line)
-            talk = _Talk(channel, errand.stdin_of(self.target.name), self.crew)
+            talk = _Talk(channel, errand.stdin_of(self.target.name), errand.kept, self.crew)
             ended = talk.until(time.monotonic() + errand.timeout + GRACE)
             seconds = time.monotonic() - began
             channel.close()
@@ -524,7 +536,7 @@ class _Connection:
             # timeout(1) tells 128 + SIGKILL, not 124, where it had to insist
             return TIMED_OUT if status == 137 and seconds >= timeout else status
         if self._transport.is_active():
-            return ENDED_BY_SIGNAL
+            return TIMED_OUT if seconds >= timeout else ENDED_BY_SIGNAL
         raise self._transport.get_exception() or EOFError()
 
     def _wait(self, done: threading.Event) -> None:
@@ -582,9 +594,10 @@ def _wait_closed(channel: paramiko.Channel) -> None:
 class _Stream:
     """What came by one stream, up to a limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
         self._pieces: list[bytes] = []
-        self._room = KEPT_BYTES
+        self._kept = kept
+        self._room = kept
         self._cut = False
 
     def add(self, data: bytes) -> None:
@@ -595,8 +608,17 @@ class _Stream:
             self._pieces.append(kept)
 
     def text(self, encoding: str) -> str:
-        mark = f"\n[cut after {KEPT_BYTES >> 20} MiB]\n" if self._cut else ""
+        mark = f"\n[cut after {_size(self._kept)}]\n" if self._cut else ""
         return b"".join(self._pieces).decode(encoding, "replace") + mark
+
+
+def _kept(nodes: int) -> int:
+    """How many bytes are kept of each stream of each node: many nodes share what there is."""
+    return min(KEPT_BYTES, max(KEPT_AT_LEAST, KEPT_OF_ALL // max(1, nodes)))
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 2**20 else f"{count >> 10} KiB"
 
 
 class _Bell:
@@ -620,9 +642,9 @@ class _Bell:
 class _Talk:
     """Sends stdin and takes both streams until the command has ended and said all."""
 
-    def __init__(self, channel: paramiko.Channel, stdin: bytes, crew: _Crew) -> None:
-        self.stdout = _Stream()
-        self.stderr = _Stream()
+    def __init__(self, channel: paramiko.Channel, stdin: bytes, kept: int, crew: _Crew) -> None:
+        self.stdout = _Stream(kept)
+        self.stderr = _Stream(kept)
         self._channel = channel
         self._stdin = memoryview(stdin)
         self._crew = crew
@@ -913,8 +935,11 @@ def _also_taken(error: BaseException | None) -> str:
 
 def _line(command: Command, timeout: float) -> str:
     """The command with its end built in: closing a channel does not end what runs on the node."""
+    ends = ("timeout", "-k", "1", f"{timeout:.3f}")
     if isinstance(command, tuple):
-        return f"timeout -k 1 {timeout:.3f} {shlex.join(command)}"
+        # Only root ends what runs as root.
+        place = len(AS_ROOT) if command[: len(AS_ROOT)] == AS_ROOT else 0
+        return shlex.join([*command[:place], *ends, *command[place:]])
     # sh stays between, so that a command ended by a signal has an exit status, 128 + signal
     inner = f'"$SHELL" -c {shlex.quote(command)}; exit $?'
-    return f"timeout -k 1 {timeout:.3f} sh -c {shlex.quote(inner)}"
+    return shlex.join([*ends, "sh", "-c", inner])

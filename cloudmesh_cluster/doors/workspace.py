@@ -172,7 +172,8 @@ class Workspace:
         file = self.folder / name
         new = file.with_name(f".{file.name}.new")
         try:
-            for folder in (self.folder, file.parent):  # mkdir's mode is for the last folder only
+            inner = [one for one in reversed(file.parents) if self.folder in one.parents]
+            for folder in (self.folder, *inner):  # mkdir's mode is for the last folder only
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb") as out:
                 out.write(content)

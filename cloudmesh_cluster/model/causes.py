@@ -13,6 +13,7 @@ from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.names import clipped, folded
 
 MOST_LINES = 8  # of evidence of one kind
+LONGEST_LINE = 400  # characters; a script may print without an end
 LAST_LINES = 3  # of a console or a log, where several are told
 WIDTH = 300  # characters of a line of evidence
 
@@ -283,7 +284,8 @@ def _of_scripts(facts: Facts) -> list[str]:
 def script_output(node_log: str, script: str) -> Sequence[str]:
     """The last lines that a script printed, from the node's logs."""
     _, _, after = node_log.partition(f"==> /var/log/cm-cluster/{script}.log <==\n")
-    return after.partition("==> ")[0].strip().splitlines()[-MOST_LINES:]
+    lines = after.partition("==> ")[0].strip().splitlines()[-MOST_LINES:]
+    return [line[:LONGEST_LINE] for line in lines]
 
 
 def _unheard(facts: Facts, phase: str) -> list[str]:

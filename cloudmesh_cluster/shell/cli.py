@@ -86,9 +86,8 @@ def _guarded(words: list[str], environment: Environment | None) -> int:
             return int(ExitStatus.FAILED)
         import traceback
 
-        traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        print(f"{speaker}: unexpected: {what}; this is a bug", file=sys.stderr)
+        what = f"{speaker}: unexpected: {type(error).__name__}: {error}; this is a bug"
+        print(_safe(f"{traceback.format_exc()}{what}"), file=sys.stderr)
         return int(ExitStatus.FAILED)
 
 
@@ -123,12 +122,17 @@ def _dispatch(words: list[str], given: Environment | None) -> int:
 
 def told(error: ClusterError) -> str:
     """The error as a person reads it: the problem, its details indented, and the next step."""
-    from cloudmesh_cluster.shell.output import printable
-
     first, *details = error.problem.splitlines() or [""]
     indented = [line if line.startswith("  ") else f"  {line}" for line in details]
     lines = [first, *indented, *error.next_step.splitlines()]
-    return "\n".join(printable(line) for line in lines)
+    return "\n".join(map(_safe, lines))
+
+
+def _safe(text: str) -> str:
+    """The text, of which a terminal obeys nothing but its newlines."""
+    from cloudmesh_cluster.model.names import printable
+
+    return printable(text, keep="\n")
 
 
 def _terminations() -> list[Signals]:

@@ -15,7 +15,7 @@ from cloudmesh_cluster.model.errors import (
     NoCluster,
 )
 from cloudmesh_cluster.model.inventory import INVENTORIES
-from cloudmesh_cluster.model.names import Outcome, cause, printable
+from cloudmesh_cluster.model.names import Outcome, cause, clipped, printable
 from cloudmesh_cluster.shell import answers, finding, output, reaching
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps.events import followed
@@ -111,7 +111,9 @@ def _said(node: str, outcome: Outcome) -> str | ClusterError:
     if not isinstance(outcome, Result):
         return ClusterError(f"{node}: {cause(node, outcome)}")
     if not outcome.stdout:
-        return ClusterError(f"{node}: exit status {outcome.exit_status}: {outcome.stderr}")
+        return ClusterError(
+            f"{node}: exit status {outcome.exit_status}: {clipped(outcome.stderr, 300)}"
+        )
     return outcome.stdout
 
 

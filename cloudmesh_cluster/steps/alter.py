@@ -18,7 +18,7 @@ from cloudmesh_cluster.model.errors import (
     NodeError,
 )
 from cloudmesh_cluster.model.keys import KeyPair
-from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.model.names import clipped, folded
 from cloudmesh_cluster.model.plan import Plan, without_wirer
 from cloudmesh_cluster.render import Scripts
 from cloudmesh_cluster.steps import apply, follow, reports
@@ -318,6 +318,7 @@ def _drain(site: _Site, watch: follow.Watch, order: Order, *, back: bool) -> Non
             said = (outcome.stderr.strip() or outcome.stdout.strip()).rpartition("\n")[2]
             if back:  # the product's scripts, which run next, take them back too
                 continue
+            said = clipped(said, 300)
             late = outcome.exit_status == 124
             what = "has not ended its work in the time there was" if late else said
             raise NodeError(f"{names} cannot leave: {what}")

@@ -12,7 +12,7 @@ from typing import Protocol
 from cloudmesh_cluster.model.access import Target
 from cloudmesh_cluster.model.cluster import Result
 from cloudmesh_cluster.model.errors import NodeError
-from cloudmesh_cluster.model.names import Outcome
+from cloudmesh_cluster.model.names import Outcome, clipped
 from cloudmesh_cluster.steps.verify import Runner
 
 HOUR = 3600.0  # seconds that one file may take
@@ -86,7 +86,7 @@ def _trouble(name: str, outcome: Outcome) -> NodeError | None:
         return outcome
     if not outcome.exit_status:
         return None
-    said = outcome.stderr.strip() or f"exit status {outcome.exit_status}"
+    said = clipped(outcome.stderr, 300) or f"exit status {outcome.exit_status}"
     return NotCopied(f"{name}: {said}")
 
 

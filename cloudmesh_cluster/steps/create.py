@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from cloudmesh_cluster.model.errors import (
     VerificationFailed,
 )
 from cloudmesh_cluster.model.keys import KeyPair
-from cloudmesh_cluster.model.names import folded
+from cloudmesh_cluster.model.names import clipped, folded
 from cloudmesh_cluster.model.timeline import VERIFIED
 from cloudmesh_cluster.products import CARRIED
 from cloudmesh_cluster.render import Scripts
@@ -37,8 +36,9 @@ from cloudmesh_cluster.steps.reports import FINISHED
 from cloudmesh_cluster.steps.verify import verdicts as verdicts_of
 from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
 
+AS_ROOT = ("sudo", "-n", "bash", "-ec")
 # The node waits for the file that comes last, so that it never starts half a script.
-TAKE_SCRIPTS = "sudo -n bash -c 'set -e; cd /var/lib/cm-cluster/scripts; tar -xz; touch complete'"
+TAKE_SCRIPTS = "cd /var/lib/cm-cluster/scripts; tar -xz; touch complete"
 # The name comes as a word, so that no shell reads it; the file is there when it is whole.
 TAKE_FILE = 'mkdir -p "$0"; cd "$0"; cat >"$1.part"; mv "$1.part" "$1"'
 LOST_REPLY = 30.0  # seconds in which a stack whose reply was lost shows up in the list
@@ -210,7 +210,7 @@ def _when_wired(order: Order, outside: Outside, watch: follow.Watch, seen: follo
 def _bring(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
     """Carry what user_data could not; the nodes wait for it."""
     for role, packed in order.late_scripts.items():
-        _carry(watch, seen.access, role, TAKE_SCRIPTS, packed, "the role's script")
+        _carry(watch, seen.access, role, (TAKE_SCRIPTS,), packed, "the role's script")
     for name, path in order.carried.items():
         bring_file(watch, seen.access, name, path)
 
@@ -218,21 +218,26 @@ def _bring(order: Order, watch: follow.Watch, seen: follow.Seen) -> None:
 def bring_file(watch: follow.Watch, access: Access, name: str, path: Path) -> None:
     """Return when the master has the file, whole; NodeError says why it has not."""
     watch.progress.stage(f"{name} carried to the master")
-    take = f"sudo -n bash -ec {shlex.quote(TAKE_FILE)} {CARRIED} {shlex.quote(name)}"
+    take = (TAKE_FILE, CARRIED, name)
     _carry(watch, access, MASTER, take, path.read_bytes(), name)
 
 
 def _carry(
-    watch: follow.Watch, access: Access, role: str, take: str, content: bytes, what: str
+    watch: follow.Watch,
+    access: Access,
+    role: str,
+    take: tuple[str, ...],
+    content: bytes,
+    what: str,
 ) -> None:
     seconds = max(60.0, watch.deadline - watch.clock.now())
     with watch.connects(access) as fleet:
-        outcomes = fleet.run(access.of(role), take, stdin=content, timeout=seconds)
+        outcomes = fleet.run(access.of(role), (*AS_ROOT, *take), stdin=content, timeout=seconds)
     for name, outcome in outcomes.items():
         if isinstance(outcome, NodeError):
             raise outcome
         if outcome.exit_status:
-            words = f"{name} did not take {what}: {outcome.stderr.strip()}"
+            words = f"{name} did not take {what}: {clipped(outcome.stderr, 300)}"
             raise NodeError(words, code=codes.NOT_CARRIED)
 
 

@@ -111,9 +111,9 @@ def _of_nodes(
     outcomes = fleet.run(reached, told.STATUS_FILES, timeout=PATIENCE)
     own = {
         (one.node, one.phase): one
-        for result in outcomes.values()
+        for name, result in outcomes.items()
         if isinstance(result, Result)
-        for one in _reported(told.read_from(result))
+        for one in _reported(told.read_from(name, result))
     }
     return tuple({**{(one.node, one.phase): one for one in seen.reports}, **own}.values())
 

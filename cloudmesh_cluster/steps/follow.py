@@ -283,9 +283,10 @@ class _Asks:
             return
         self._since = self._watch.clock.now() - SILENCE + 5
         self._read_consoles(seen, silent)
-        for result in self._answers(seen, silent).values():
+        for name, result in self._answers(seen, silent).items():
             if isinstance(result, Result):
-                seen.reports.update(told.of_servers(told.read_from(result), seen.nodes))
+                found = told.read_from(name, result)
+                seen.reports.update(told.of_servers(found, seen.nodes))
 
     def _read_consoles(self, seen: Seen, silent: list[str]) -> None:
         for node in seen.nodes:

@@ -9,6 +9,7 @@ from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.errors import NodeError
 from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.names import clipped
 from cloudmesh_cluster.products import TEMPLATES
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.verify import Runner
@@ -38,7 +39,7 @@ def rekeyed(access: Access, fleet: Runner[Target], keypair: KeyPair, progress: P
             if isinstance(outcome, NodeError):
                 troubles.append(outcome.problem)
             elif outcome.exit_status:
-                said = outcome.stderr.strip() or f"exit status {outcome.exit_status}"
+                said = clipped(outcome.stderr, 300) or f"exit status {outcome.exit_status}"
                 troubles.append(f"{name} did not {phase} the nodes' new key: {said}")
         if troubles:
             raise NodeError("\n".join(troubles), code=codes.NOT_REKEYED)

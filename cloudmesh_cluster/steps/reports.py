@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloudmesh_cluster.model.cluster import Node, Result
+from cloudmesh_cluster.model.names import clipped
 
 BOOTED = "booted"  # has its keys, and its host key is known
 WIRED = "wired"  # knows every other node by name
@@ -21,6 +22,11 @@ STATUS_FILES = "cat /var/lib/cm-cluster/status/*"
 CONSOLE_KEYS = re.compile(
     r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL
 )
+# A node may say what it likes, and its words become lines of an ssh_config and of known_hosts.
+LOGIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+HOST_KEY = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/]{1,4096}={0,2}")
+SERVER_ID = re.compile(r"[A-Za-z0-9-]{0,64}")
+REASON_LENGTH = 300
 KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")  # as bootstrap.sh prefers them
 
 
@@ -54,18 +60,28 @@ class Signals(Protocol):
 def report(told: Mapping[str, Any]) -> Report | None:
     """The report that a signal's data or a status file's makes; None when it is none."""
     try:
-        return Report(
+        found = Report(
             node=str(told["node"]),
             phase=str(told["phase"]),
             exit_status=int(told["exit"]),
-            reason=str(told["reason"]),
+            reason=clipped(str(told["reason"]), REASON_LENGTH),
             login=str(told["login"]),
             host_key=str(told["host_key"]),
             at=int(told["at"]),
             server=str(told.get("server", "")),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return found if _is_sound(found) else None
+
+
+def _is_sound(found: Report) -> bool:
+    return bool(
+        found.phase in PHASES
+        and LOGIN_NAME.fullmatch(found.login)
+        and HOST_KEY.fullmatch(found.host_key)
+        and SERVER_ID.fullmatch(found.server)
+    )
 
 
 def signalled(heat: Signals, handles: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Report]:
@@ -88,15 +104,15 @@ def of_servers(reports: Reports, nodes: Iterable[Node]) -> dict[tuple[str, str],
     }
 
 
-def read_from(result: Result) -> dict[tuple[str, str], Report]:
-    """The reports that a node printed of its own status files."""
+def read_from(node: str, result: Result) -> dict[tuple[str, str], Report]:
+    """The reports that a node printed of its own status files; of others it has nothing to say."""
     found = {}
     for line in result.stdout.splitlines():
         try:
             one = report(json.loads(line)["data"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
-        if one:
+        if one and one.node == node:
             found[(one.node, one.phase)] = one
     return found
 

@@ -141,10 +141,13 @@ def test_a_command_that_never_ends_is_ended_on_the_node(fleet: Fleet, node: Targ
 
 def test_a_command_that_will_not_be_ended_is_killed(fleet: Fleet, node: Target) -> None:
     watch = Watch()
-    line = "trap '' TERM; echo started; while :; do sleep 0.1; done"
-    got = result(fleet.run([node], line, timeout=1.0)["n1"])
-    assert (got.exit_status, got.stdout) == (124, "started\n")
+    line = "trap '' TERM; (echo $BASHPID; while :; do sleep 0.1; done) & echo $$; wait; wait"
+    got = result(fleet.run([node], ("bash", "-c", line), timeout=1.0)["n1"])
+    assert got.exit_status == 124
     assert watch.seconds < 20
+    assert len(got.stdout.split()) == 2
+    for process in got.stdout.split():
+        eventually(lambda process=process: not Path(f"/proc/{process}").exists())
 
 
 def test_a_drip_of_output_does_not_put_off_the_end(fleet: Fleet, node: Target) -> None:
@@ -161,6 +164,48 @@ def test_much_output_is_cut_and_the_exit_status_kept(fleet: Fleet, node: Target)
     assert got.exit_status == 5
     assert got.stdout.endswith("x\n[cut after 8 MiB]\n")
     assert len(got.stdout) < 8 * 2**20 + 100
+
+
+FLOOD = """
+import resource, sys
+from pathlib import Path
+from cloudmesh_cluster.doors.ssh import Fleet, Target
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+identity, address, port, login, host_key = sys.argv[1:]
+node = Target("n1", address, login, (host_key,), int(port))
+with Fleet(Path(identity)) as fleet:
+    fleet.run([node], "true", timeout=20)
+    before = peak()
+    got = fleet.run([node], "cat /dev/zero & cat /dev/zero >&2", timeout=4)["n1"]
+    cut = [one.endswith("[cut after 8 MiB]\\n") for one in (got.stdout, got.stderr)]
+    print(got.exit_status, *cut, peak() - before)
+"""
+
+
+def test_a_flood_without_end_is_bounded_in_memory_and_time(server: Server, node: Target) -> None:
+    words = [server.identity, node.address, node.port, node.login, node.host_keys[0]]
+    done = subprocess.run(
+        [sys.executable, "-c", FLOOD, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    status, *cut, megabytes = done.stdout.split()
+    assert (status, cut) == ("124", ["True", "True"])
+    assert int(megabytes) < 150
+
+
+def test_many_nodes_that_say_much_share_what_is_kept(
+    fleet: Fleet, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudmesh_cluster.doors.ssh.KEPT_OF_ALL", 2**20)
+    nodes = [target(server, f"n{number}", address) for number, address in enumerate(NODES[:2])]
+    one = fleet.run(nodes[:1], "head -c 700000 /dev/zero", timeout=20.0)
+    two = fleet.run(nodes, "head -c 700000 /dev/zero", timeout=20.0)
+    assert len(result(one["n0"]).stdout) == 700_000
+    for outcome in two.values():
+        assert result(outcome).stdout == "\0" * 2**19 + "\n[cut after 512 KiB]\n"
 
 
 def test_a_command_ended_by_a_signal_has_its_number(fleet: Fleet, node: Target) -> None:
@@ -296,6 +341,14 @@ def test_a_connection_that_is_closed_at_once_is_named(
     with impostor(says=says, hangs_up=True) as port:
         error = trouble(fleet, replace(node, address="127.0.0.1", port=port))
     assert isinstance(error, ConnectionLost)
+
+
+def test_a_packet_without_measure_is_not_waited_for(fleet: Fleet, node: Target) -> None:
+    says = b"SSH-2.0-OpenSSH_9.2p1\r\n" + b"\x7f\xff\xff\xfc" + bytes(200)
+    with impostor(says=says) as port:
+        error = trouble(fleet, replace(node, address="127.0.0.1", port=port))
+    assert isinstance(error, ConnectionLost)
+    assert "it announced a packet of" in error.problem
 
 
 def test_a_key_that_the_node_does_not_take_is_named(

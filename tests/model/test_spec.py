@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cloudmesh_cluster.model.errors import UsageError
 from cloudmesh_cluster.model.spec import (
@@ -40,6 +45,21 @@ def test_a_good_name_is_taken(name: str) -> None:
 def test_a_name_that_is_no_host_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be a cluster's name"):
         checked_name(name)
+
+
+@given(st.text(max_size=50))
+@example("demo")
+@example("d\u00e9mo")
+@example("demo\n")
+def test_a_name_that_is_taken_is_a_word_for_every_shell_and_a_host_name(text: str) -> None:
+    try:
+        name = checked_name(text)
+    except UsageError:
+        assert text != "demo"
+    else:
+        assert shlex.quote(name) == name
+        assert re.fullmatch(r"[a-z0-9-]+", name, re.ASCII)
+        assert not name.startswith("-")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "2.5", "", "950", "99999999999", "１"])
