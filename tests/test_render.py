@@ -57,7 +57,7 @@ SHAPES = {
     "direct-3": plan(3),
     "behind-master-3": plan(3, floating=True),
     "own-network-3": plan(3, own_network=True, floating=True),
-    "shards-60": plan(60),
+    "shards-90": plan(90),
 }
 
 
@@ -80,6 +80,29 @@ def test_every_reference_of_a_template_leads_somewhere(shape: str) -> None:
         for function, name in references(template):
             known = parameters if function == "get_param" else resources
             assert name in (known if function != "get_file" else sent.files), (function, name)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_resource_of_a_stack_is_what_all_others_hang_on(shape: str) -> None:
+    """Heat starts each resource that hangs on nothing a second after the one before."""
+    sent = request(SHAPES[shape])
+    for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
+        made = yaml.safe_load(text)["resources"]
+        free = [
+            name
+            for name, one in made.items()
+            if "depends_on" not in one
+            and not [f for f, _ in references(one) if f in ("get_resource", "get_attr")]
+        ]
+        assert len(free) == 1, free
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_stack_has_and_what_it_is_given_have_different_names(shape: str) -> None:
+    sent = request(SHAPES[shape])
+    for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
+        template = yaml.safe_load(text)
+        assert not set(template["resources"]) & set(template["parameters"])
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -165,7 +165,7 @@ def demand(needs: Needs) -> dict[str, int]:
 def resources(plan: Plan) -> int:
     """The resources of the whole tree of stacks, as Heat counts them."""
     root = 7 + int(plan.floating) + 4 * int(plan.makes_network) + len(plan.handles)
-    return root + len(plan.shards) + len(plan.nodes)
+    return root + 2 * len(plan.shards) + len(plan.nodes)  # a shard, what its nodes hang on
 
 
 def hosts(plan: Plan) -> int:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 from cloudmesh_cluster.model.cluster import MASTER, WORKER
 
-# Heat works on one stack at a time, so large clusters are split. Measured on Heat 27 with 962
-# nodes: 37 x 26 took 91 s, flat was 40 % done after 430 s. Small ones gain nothing by it.
-# With 26 in each, 950 nodes would not fit into Heat's 1000 resources.
-SHARD_SIZE = 30
+# Heat's work on a resource grows with its stack, so large clusters are split. With fewer in each,
+# 950 nodes would not fit into Heat's 1000 resources.
+SHARD_SIZE = 60
 # A handle keeps its signals in one row of Heat's database, which each signal writes anew: so many
 # shards share one that the row stays some hundred kilobytes.
-HANDLE_SHARDS = 11
+HANDLE_SHARDS = 6
 
 
 @dataclass(frozen=True)

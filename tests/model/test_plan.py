@@ -16,14 +16,14 @@ def plan(workers: int) -> Plan:
 
 
 def test_a_small_cluster_is_one_stack() -> None:
-    small = plan(30)
+    small = plan(60)
 
     assert small.shards == ()
-    assert [node.name for node in small.flat_workers] == [f"demo-worker{n}" for n in range(1, 30)]
-    assert small.last_worker.name == "demo-worker30"
+    assert [node.name for node in small.flat_workers] == [f"demo-worker{n}" for n in range(1, 60)]
+    assert small.last_worker.name == "demo-worker60"
 
 
-@pytest.mark.parametrize("workers", [1, 2, 30, 31, 32, 61, 62, 949])
+@pytest.mark.parametrize("workers", [1, 2, 60, 61, 62, 121, 122, 949])
 def test_every_node_is_in_one_place(workers: int) -> None:
     whole = plan(workers)
 
@@ -31,7 +31,7 @@ def test_every_node_is_in_one_place(workers: int) -> None:
     places = [whole.master, *whole.flat_workers, *sharded, whole.last_worker]
 
     assert sorted(node.name for node in places) == sorted(node.name for node in whole.nodes)
-    assert all(len(shard.nodes) <= 30 for shard in whole.shards)
+    assert all(len(shard.nodes) <= 60 for shard in whole.shards)
 
 
 def test_the_whole_tree_fits_under_the_resources_that_heat_allows() -> None:
@@ -59,7 +59,7 @@ def test_no_more_nodes_signal_to_a_handle_than_its_row_can_take() -> None:
         signalling[largest.handle_of(shard)] += len(shard.nodes)
 
     assert list(signalling) == list(largest.handles) == ["handle", "handle2", "handle3"]
-    assert max(signalling.values()) < 350
+    assert max(signalling.values()) < 400
     assert sum(signalling.values()) == 950
 
 
