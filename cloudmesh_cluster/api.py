@@ -36,6 +36,7 @@ from cloudmesh_cluster.model.spec import (
     checked_network,
 )
 from cloudmesh_cluster.shell import altering, files, finding, ordering, reaching
+from cloudmesh_cluster.shell.altering import Change
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
 from cloudmesh_cluster.steps import delete as deletion
@@ -118,10 +119,7 @@ class Cluster:
                 expect=[str(one) for one in expect],
                 environment=environment,
             )
-            if is_there(wanted.name, environment.cloud(wanted.spec.cloud, new=True)):
-                altering.resumed(wanted, environment, keep=keep)
-            else:
-                created(wanted, environment, keep=keep)
+            created(wanted, environment, keep=keep)
         return cluster
 
     def write(self, role: Literal["master", "worker"], script: str | bytes | Path) -> Path:
@@ -259,10 +257,13 @@ def _chosen(role: str) -> str | None:
 def created(wanted: Asked, environment: Environment, *, keep: bool = False) -> Made:
     """The cluster that was asked for, verified, and the cloud that it is on.
 
-    Raises NameTaken, DoesNotFit and what the choice of image, flavor and network raises before
-    anything is made; CreateFailed when all that was made is gone again, or kept.
+    One that is there is gone on with. Raises NameTaken, DoesNotFit and what the choice of image,
+    flavor and network raises before anything is made; CreateFailed when all that was made is gone
+    again, or kept.
     """
     cloud = environment.cloud(wanted.spec.cloud, new=True)
+    if is_there(wanted.name, cloud):
+        return Made(cloud, change=altering.resumed(wanted, environment, keep=keep))
     order = ordering.order(wanted, cloud, environment, keep=keep)
     workspace = environment.workspace(wanted.name)
     outside = step.Outside(
@@ -285,10 +286,11 @@ def created(wanted: Asked, environment: Environment, *, keep: bool = False) -> M
 
 @dataclass(frozen=True)
 class Made:
-    """What create has made, and where."""
+    """What create has made, or done to what was there, and where; nothing if that was whole."""
 
     cloud: Cloud
-    created: step.Created
+    created: step.Created | None = None
+    change: Change | None = None
 
 
 def is_there(name: str, cloud: Cloud) -> bool:

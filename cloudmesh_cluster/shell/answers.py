@@ -70,7 +70,7 @@ def altered(order: Order, cloud: str, done: Altered) -> Row:
     """A cluster that was changed."""
     return {
         "name": order.name,
-        "status": "UPDATE_COMPLETE",
+        "status": done.status,
         "cloud": cloud,
         "product": order.after.plan.product,
         "seconds": round(done.seconds, 1),

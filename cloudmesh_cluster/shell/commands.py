@@ -56,16 +56,11 @@ def create(arguments: Arguments, environment: Environment) -> int:
     if arguments["--dry-run"]:
         environment.answer(render.shown(ordering.rehearsed(wanted, environment).request))
         return ExitStatus.DONE
-    cloud = environment.cloud(wanted.spec.cloud, new=True)
-    if api.is_there(wanted.name, cloud):
-        from cloudmesh_cluster.shell import altering
-
-        return _tell_change(
-            altering.resumed(wanted, environment, keep=arguments["--keep"]), arguments, environment
-        )
     made = api.created(wanted, environment, keep=arguments["--keep"])
+    if made.created is None:
+        return _tell_change(made.change, arguments, environment)
     created = made.created
-    answer = answers.created(wanted.name, cloud.name, wanted.product.name, created)
+    answer = answers.created(wanted.name, made.cloud.name, wanted.product.name, created)
     environment.answer(answers.cluster(answer, arguments["--format"]))
     environment.progress.note(
         f"{wanted.name} is ready after {created.seconds:.0f} s. "
@@ -102,6 +97,7 @@ def plan(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.FAILED if found.problems else ExitStatus.DONE
 
 
+@_coded
 def update(arguments: Arguments, environment: Environment) -> int:
     """Grow, shrink or change a cluster."""
     from cloudmesh_cluster.shell import altering
@@ -117,6 +113,7 @@ def update(arguments: Arguments, environment: Environment) -> int:
     return _tell_change(change, arguments, environment)
 
 
+@_coded
 def repair(arguments: Arguments, environment: Environment) -> int:
     """Make anew the nodes that are broken, or those that are named."""
     from cloudmesh_cluster.shell import altering

@@ -85,6 +85,7 @@ class Order:
 class Altered:
     """A cluster as it is now, and how long that took."""
 
+    status: str  # the stack's
     nodes: tuple[Node, ...]
     access: Access
     verdicts: tuple[Verdict, ...]
@@ -144,6 +145,7 @@ def altered(order: Order, outside: Outside) -> Altered:
     outside.workspace.save_order({**order.after.told, "ready": True})
     outside.workspace.save_applied({role: order.after.scripts[role].role for role in ROLES})
     return Altered(
+        status=site.seen.stack.status if site.seen.stack else "",
         nodes=tuple(one for one in site.seen.nodes if one.name in names),
         access=access,
         verdicts=site.verdicts,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Node, Result
 from cloudmesh_cluster.model.errors import NodeError
@@ -34,7 +35,9 @@ class NotTaken(NodeError):
     """Some nodes did not do what they were asked; the problem names each."""
 
     def __init__(self, problem: str, nodes: Sequence[str]) -> None:
-        super().__init__(problem)
+        scripts = {"product script": codes.PRODUCT_SCRIPT, "role script": codes.ROLE_SCRIPT}
+        said = [code for words, code in scripts.items() if f": {words} ended" in problem]
+        super().__init__(problem, code=said[0] if said else "")
         self.nodes = tuple(nodes)
 
 

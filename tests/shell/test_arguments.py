@@ -25,8 +25,8 @@ def problem(line: str) -> str:
 
 def test_the_verbs_are_those_of_the_help() -> None:
     of_cluster = (
-        "create plan write test list show ssh tunnel copy inventory events logs stop start "
-        "timeline explain template products delete doctor"
+        "create plan update repair write test list show ssh tunnel copy inventory events logs "
+        "stop start timeline explain template products delete doctor"
     )
     of_cloud = "up down status env image build image list image delete"
     of_completion = "bash zsh fish"
@@ -53,7 +53,8 @@ def test_the_whole_help_is_docopt_that_agrees(line: str) -> None:
     ours = {key: value for key, value in parsed(line).items() if key != "verb"}
     if "cluster delete" not in line:
         whole["NAME"] = (whole["NAME"] or [None])[0]
-    whole["FILE"] = (whole["FILE"] or [None])[0]
+    for one in ("FILE", "NODE"):
+        whole[one] = (whole[one] or [None])[0]
     whole["--format"] = whole["--format"] or "table"  # which of them is meant, parse says
     assert ours.items() <= whole.items()
 
