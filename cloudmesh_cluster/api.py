@@ -35,7 +35,8 @@ from cloudmesh_cluster.model.spec import (
     checked_name,
     checked_network,
 )
-from cloudmesh_cluster.shell import altering, files, finding, ordering, reaching
+from cloudmesh_cluster.model.timeline import Timeline
+from cloudmesh_cluster.shell import altering, files, finding, ordering, reaching, timing
 from cloudmesh_cluster.shell.altering import Change
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
@@ -201,6 +202,11 @@ class Cluster:
         """Have the nodes made anew that are broken, or those that are named."""
         with self._environment() as environment:
             altering.repaired(self.name, nodes, environment)
+
+    def timeline(self) -> Timeline:
+        """When each node reached each stage; of a cluster that is gone, from its newest record."""
+        with self._environment() as environment:
+            return timing.found(self.name, environment)
 
     def delete(self, *, cloud: str | None = None) -> None:
         """Delete the cluster to its end; one that is gone already is deleted."""

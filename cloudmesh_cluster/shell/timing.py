@@ -18,13 +18,13 @@ Arguments = Mapping[str, Any]
 def timeline(arguments: Arguments, environment: Environment) -> int:
     """Tell a cluster's timeline; of one that is gone, that of its newest record."""
     name, format = arguments["NAME"], arguments["--format"]
-    found = _found(name, environment)
+    whole = found(name, environment)
     if arguments["--svg"]:
-        _draw(found, Path(arguments["--svg"]).expanduser())
-    environment.answer(answers.timeline(found, format))
-    if found.nodes:
-        environment.progress.note(verdict(found))
-    for one in found.nodes:
+        _draw(whole, Path(arguments["--svg"]).expanduser())
+    environment.answer(answers.timeline(whole, format))
+    if whole.nodes:
+        environment.progress.note(verdict(whole))
+    for one in whole.nodes:
         if one.skew:
             environment.progress.note(
                 f"{one.node}: its clock is {one.skew:.0f} s or more off; its moments were moved to "
@@ -33,7 +33,8 @@ def timeline(arguments: Arguments, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
-def _found(name: str, environment: Environment) -> Timeline:
+def found(name: str, environment: Environment) -> Timeline:
+    """The timeline as this machine kept it, as the cloud tells it, or of the newest record."""
     workspace = environment.workspace(name)
     try:
         cloud, stack = finding.of_cloud(name, environment)

@@ -34,10 +34,12 @@ def seen_by_create(seen: Seen, verdicts: Iterable[Verdict] = ()) -> Timeline:
     """The timeline of a create, or of as much of it as there was.
 
     What we saw ourselves is on our clock, whose zero is the request; what nodes tell is on theirs,
-    whose zero is when Heat took the request.
+    whose zero is when Heat took the request. Where none was made here, as by an update, all that
+    counts is what we saw.
     """
+    made_here = "requested" in seen.reached
     zero = seen.reached.get("requested", min(seen.heard.values(), default=0.0))
-    created = timeline.clock(seen.stack.created) if seen.stack else None
+    created = timeline.clock(seen.stack.created) if seen.stack and made_here else None
     failed = {one.node for one in verdicts if not one.passed}
     heard = {key: at - zero for key, at in seen.heard.items()}
 
@@ -50,7 +52,7 @@ def seen_by_create(seen: Seen, verdicts: Iterable[Verdict] = ()) -> Timeline:
         return _moments(
             server,
             created,
-            told | reached,
+            told | (reached if made_here else latest),
             latest,
             failed=broken or (VERIFIED if node in failed else ""),
         )

@@ -94,6 +94,16 @@ def test_a_check_that_did_not_pass_fails_the_node_in_that_stage() -> None:
     assert [one.failed for one in found.nodes] == ["verified", ""]
 
 
+def test_of_an_update_only_what_was_seen_counts() -> None:
+    of = seen()
+    of.reached.clear()
+
+    master = timeline.seen_by_create(of).nodes[0]
+
+    assert (master.requested, master.skew) == ("", 0)
+    assert (master.asked, master.active, master.ssh, master.script) == (0.0, 5.0, 16.5, 26.5)
+
+
 def test_a_create_that_never_came_to_servers_is_a_timeline_without_nodes() -> None:
     assert timeline.seen_by_create(Seen()).nodes == ()
     assert timeline.seen_by_create(Seen(reached={"requested": 5.0})).nodes == ()
