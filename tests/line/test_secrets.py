@@ -287,6 +287,16 @@ def test_a_command_that_will_not_end_is_not_left_running_as_root(secret: Secret)
     assert secret.on_nodes(left) == dict.fromkeys(NODES, "")
 
 
+@pytest.mark.parametrize("format", ["table", "json", "yaml", "csv"])
+def test_no_escape_sequence_of_a_node_comes_through(secret: Secret, format: str) -> None:
+    command = r"printf '\033[2J\033]0;owned\007\233H'; printf '\033[31m' >&2; exit 1"
+
+    answer = secret.cm.run("cluster", "test", NAME, f"--format={format}", command, status=3)
+
+    assert "owned" in answer.stdout
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", answer.stdout + answer.stderr)
+
+
 class Nobody:
     """Nobody listens."""
 

@@ -154,6 +154,17 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(
     assert capsys.readouterr().err == "cm cluster: no image \\x1b[31mred\\x9b\n"
 
 
+def test_control_characters_of_a_bug_do_not_either(
+    install: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(raises(ZeroDivisionError("a node said \x1b[2J")))
+    main(["cluster", "list"])
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert told.endswith("ZeroDivisionError: a node said \\x1b[2J; this is a bug\n")
+    assert "Traceback" in told
+
+
 def test_ctrl_c_is_one_line_and_130(
     install: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,9 +188,13 @@ def test_being_asked_to_end_rolls_back_as_ctrl_c_does(
         return 0
 
     install(run)
-    assert main(["cluster", "create", "demo"]) == 130
-    assert rolled_back
-    assert signal.getsignal(number) is signal.SIG_DFL
+    old = signal.signal(number, signal.SIG_DFL)  # as a shell starts programs
+    try:
+        assert main(["cluster", "create", "demo"]) == 130
+        assert rolled_back
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, old)
 
 
 def test_nohup_is_respected(install: Callable[[Run], None]) -> None:
