@@ -4,12 +4,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cloudmesh_cluster.api import Cluster as Cluster
+    from cloudmesh_cluster.cluster import Cluster as Cluster
     from cloudmesh_cluster.model.errors import ClusterError as ClusterError
 
 __version__ = "0.1.0"
 
-WHERE = {"Cluster": "cloudmesh_cluster.api", "ClusterError": "cloudmesh_cluster.model.errors"}
+WHERE = {"Cluster": "cloudmesh_cluster.cluster", "ClusterError": "cloudmesh_cluster.model.errors"}
 
 
 def __getattr__(name: str) -> object:

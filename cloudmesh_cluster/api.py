@@ -1,260 +1,52 @@
-"""Clusters from Python: ``from cloudmesh_cluster import Cluster``.
+"""What the verbs do, without the words that were typed and the answer that is printed.
 
-The functions are what the commands do, without the words that were typed and the answer that is
-printed: the commands call them as well, so there is one way of doing each thing.
+The commands call these functions, and so does ``Cluster``, which is for Python programs: there is
+one way of doing each thing.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from cloudmesh_cluster import products
+from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.checks import Check, Verdict, decoded
-from cloudmesh_cluster.model.cluster import ROLES, WORKER, Node
+from cloudmesh_cluster.model.cluster import ROLES, WORKER
 from cloudmesh_cluster.model.errors import (
-    ExitStatus,
+    ClusterError,
     NameTaken,
     NoCloud,
     StackNotFound,
     UsageError,
+    VerificationFailed,
 )
 from cloudmesh_cluster.model.history import Run, estimate
 from cloudmesh_cluster.model.names import Outcome
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
-    NUMBERS,
-    Spec,
     checked_name,
-    checked_network,
 )
-from cloudmesh_cluster.model.timeline import Timeline
-from cloudmesh_cluster.shell import altering, files, finding, ordering, reaching, timing
+from cloudmesh_cluster.shell import altering, files, finding, ordering, reaching
 from cloudmesh_cluster.shell.altering import Change
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
 from cloudmesh_cluster.steps import delete as deletion
-from cloudmesh_cluster.steps import verify
-from cloudmesh_cluster.steps.alter import AlterFailed
+from cloudmesh_cluster.steps import power, verify
 from cloudmesh_cluster.steps.layout import numbers
-from cloudmesh_cluster.steps.nodes import is_ours
+from cloudmesh_cluster.steps.nodes import is_ours, server_ids
 from cloudmesh_cluster.steps.order import Asked, Source, checks_of, values_of
 
-Role = Literal["master", "worker", "all"]
-Name = str | Path  # of a file
-
 HOUR = 3600.0  # seconds that a command on the nodes may take
+POWER_MINUTES = 10  # that stop or start may take
+SERVICES = 60.0  # seconds that what was started at boot may take until checks hold
 # A script names its own interpreter, so it has to be a file.
 RUN = (
     'f=$(mktemp) && trap \'rm -f "$f"\' EXIT && cat >"$f" && chmod 700 "$f" && '
     'case $(head -c 2 "$f") in "#!") "$f" ;; *) bash "$f" ;; esac'
 )
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster by its name; no cloud is asked before a method needs it.
-
-    Every trouble is raised as a ClusterError, with its ``problem`` and ``next_step``. Progress
-    goes to stderr, unless the cluster is ``quiet``.
-    """
-
-    name: str
-    quiet: bool = False
-
-    @classmethod
-    def create(
-        cls,
-        name: str,
-        *,
-        product: str | None = None,
-        workers: int | None = None,
-        cloud: str | None = None,
-        image: str | None = None,
-        flavor: str | None = None,
-        master_flavor: str | None = None,
-        network: str | None = None,
-        external_network: str | None = None,
-        ssh_from: str | None = None,
-        key: Name | None = None,
-        expect: Sequence[Name] = (),
-        set: Mapping[str, object] | None = None,
-        file: Name | None = None,
-        timeout: int | None = None,
-        expires: str | None = None,
-        keep: bool = False,
-        quiet: bool = False,
-    ) -> Cluster:
-        """Make a cluster, wire and verify it; the options are those of ``cm cluster create``.
-
-        Raises CreateFailed when it has been rolled back; an interruption rolls back too.
-        """
-        options = Spec(
-            product=product,
-            workers=_number("workers", workers),
-            cloud=cloud,
-            image=image,
-            flavor=flavor,
-            master_flavor=master_flavor,
-            network=network,
-            external_network=external_network,
-            ssh_from=None if ssh_from is None else checked_network(ssh_from, "ssh_from"),
-            key=None if key is None else str(key),
-            timeout=_number("timeout", timeout),
-            expires=_number("expires", expires),
-            values={one: _setting(value) for one, value in (set or {}).items()},
-        )
-        cluster = cls(name, quiet)
-        with cluster._environment() as environment:
-            wanted = ordering.wanted(
-                name,
-                options,
-                file=None if file is None else str(file),
-                expect=[str(one) for one in expect],
-                environment=environment,
-            )
-            created(wanted, environment, keep=keep)
-        return cluster
-
-    def write(self, role: Literal["master", "worker"], script: str | bytes | Path) -> Path:
-        """Keep a role's script, which runs at first boot; gives where it is kept."""
-        with self._environment() as environment:
-            return written(self.name, role, _content(script), environment)
-
-    def nodes(self) -> tuple[Node, ...]:
-        """The nodes, the master first, with what Nova says of each."""
-        with self._environment() as environment:
-            return finding.cluster(self.name, environment).nodes
-
-    def test(self, *, role: Role = "all", expect: Sequence[Name] = ()) -> tuple[Verdict, ...]:
-        """Run the expectations again, and those given; one verdict for each check on each node."""
-        given = [(str(one), files.text(str(one))) for one in expect]
-        with self._environment() as environment:
-            access = finding.access(self.name, environment)
-            return verdicts(self.name, access, _chosen(role), given, environment)
-
-    def run(
-        self,
-        command: str = "",
-        *,
-        script: str | bytes | Path = b"",
-        role: Role = "all",
-        nodes: Sequence[str] = (),
-        timeout: float = HOUR,
-    ) -> dict[str, Outcome]:
-        """What a command, or a script, came to on each node of the role, or on those named.
-
-        A node that could not be asked has its NodeError in place of a Result, so that what the
-        others said is not lost.
-        """
-        stdin = _content(script)
-        if bool(command) == bool(stdin):
-            raise UsageError("run takes a command or a script, one of them")
-        with self._environment() as environment:
-            access = finding.access(self.name, environment)
-            targets = access.of(_chosen(role))
-            if nodes:
-                targets = tuple(finding.node(one, self.name, access) for one in nodes)
-            return outcomes(
-                self.name,
-                access,
-                targets,
-                (command or RUN, stdin),
-                timeout=timeout,
-                environment=environment,
-            )
-
-    def update(
-        self,
-        *,
-        workers: int | None = None,
-        remove: Sequence[str] = (),
-        set: Mapping[str, object] | None = None,
-        image: str | None = None,
-        flavor: str | None = None,
-        allow_replace: bool = False,
-        timeout: int | None = None,
-    ) -> None:
-        """Grow, shrink or change the cluster; without options, run scripts that were written since.
-
-        Raises AlterFailed when the cluster is what it was.
-        """
-        options = Spec(
-            workers=_number("workers", workers),
-            image=image,
-            flavor=flavor,
-            timeout=_number("timeout", timeout),
-            values={one: _setting(value) for one, value in (set or {}).items()},
-        )
-        with self._environment() as environment:
-            altering.updated(
-                self.name, options, ",".join(remove), environment, allow_replace=allow_replace
-            )
-
-    def repair(self, *nodes: str) -> None:
-        """Have the nodes made anew that are broken, or those that are named."""
-        with self._environment() as environment:
-            altering.repaired(self.name, nodes, environment)
-
-    def timeline(self) -> Timeline:
-        """When each node reached each stage; of a cluster that is gone, from its newest record."""
-        with self._environment() as environment:
-            return timing.found(self.name, environment)
-
-    def delete(self, *, cloud: str | None = None) -> None:
-        """Delete the cluster to its end; one that is gone already is deleted."""
-        with self._environment() as environment:
-            deleted(self.name, cloud, environment)
-
-    @contextmanager
-    def _environment(self) -> Iterator[Environment]:
-        """What a command would find around it, without a stdin; ``quiet`` hears no progress."""
-        environment = Environment(
-            environ=os.environ,
-            home=Path.home(),
-            stdin=io.BytesIO(),
-            stdout=sys.stdout,
-            stderr=io.StringIO() if self.quiet else sys.stderr,
-        )
-        try:
-            yield environment
-        except (step.CreateFailed, AlterFailed) as error:
-            if error.exit_status == ExitStatus.INTERRUPTED:
-                raise KeyboardInterrupt(str(error)) from error
-            raise
-        finally:
-            environment.progress.close()
-
-
-def _number(option: str, given: int | str | None) -> int | None:
-    """An option that is a number in a spec, as its text would be read."""
-    return None if given is None else NUMBERS[option](str(given), option)
-
-
-def _setting(value: object) -> str:
-    """A product's setting as it would be typed."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
-
-
-def _content(script: str | bytes | Path) -> bytes:
-    """The bytes of a script, which is given as such, as a text or by its file."""
-    if isinstance(script, Path):
-        return files.content(str(script))
-    return script.encode() if isinstance(script, str) else script
-
-
-def _chosen(role: str) -> str | None:
-    """The role; None is all."""
-    return None if role == "all" else files.role(role, "all")
 
 
 # ---- making --------------------------------------------------------------------------------------
@@ -391,6 +183,89 @@ def outcomes(
                 "nodes answered", next(done), len(targets)
             ),
         )
+
+
+# ---- off and on ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """What came of starting: whether there was anything to do, and the verdicts, all passed.
+
+    None: this machine cannot reach the nodes, so nothing was verified.
+    """
+
+    anything: bool
+    verdicts: tuple[Verdict, ...] | None = None
+
+
+def stopped(name: str, minutes: int | None, environment: Environment) -> bool:
+    """Return when all servers are off; whether there was anything to do."""
+    cloud, servers = _servers(name, "stop", environment)
+    return power.stopped(name, servers, _power_outside(minutes, cloud, environment))
+
+
+def started(name: str, minutes: int | None, environment: Environment) -> Started:
+    """Return when all servers are on and the cluster is verified.
+
+    Raises PowerFailed, and VerificationFailed with the checks that did not pass.
+    """
+    cloud, servers = _servers(name, "start", environment)
+    outside = _power_outside(minutes, cloud, environment)
+    access = None
+    try:
+        access = finding.access(name, environment)
+    except ClusterError as error:
+        environment.progress.note(f"It will not be verified: {error.problem}")
+    if not power.started(name, servers, outside):
+        return Started(anything=False)
+    found = _verified(name, access, outside, environment) if access else None
+    return Started(anything=True, verdicts=found)
+
+
+def _servers(name: str, verb: str, environment: Environment) -> tuple[Cloud, Mapping[str, str]]:
+    """The cluster's cloud, and the ids of its servers by name."""
+    cloud, stack = finding.of_cloud(name, environment)
+    if stack.status.endswith("_IN_PROGRESS"):
+        raise ClusterError(
+            f"Heat is at work on {name} ({stack.status}): nothing was done",
+            f"See when that ends: cm cluster events {name} --follow; "
+            f"then: cm cluster {verb} {name}",
+        )
+    servers = server_ids(cloud.heat.resources(stack.id))
+    if not servers:
+        raise ClusterError(
+            f"{name} has no servers ({stack.status})", f"Look at it: cm cluster show {name}"
+        )
+    return cloud, servers
+
+
+def _power_outside(minutes: int | None, cloud: Cloud, environment: Environment) -> power.Outside:
+    clock = environment.clock
+    deadline = clock.now() + 60.0 * (minutes or POWER_MINUTES)
+    return power.Outside(cloud.compute, clock, environment.progress, deadline)
+
+
+def _verified(
+    name: str, access: Access, outside: power.Outside, environment: Environment
+) -> tuple[Verdict, ...]:
+    """The verdicts, all passed; what was started at boot is given time."""
+    try:
+        with environment.fleet(environment.workspace(name), access) as fleet:
+            power.booted(name, access.targets, fleet, outside)
+        found = verdicts(name, access, None, (), environment, patience=SERVICES)
+    except KeyboardInterrupt as error:
+        raise power.PowerFailed(
+            f"interrupted before {name} was verified; all its servers are ACTIVE",
+            f"Verify it: cm cluster test {name}; or back: cm cluster stop {name}",
+            codes.INTERRUPTED,
+        ) from error
+    if failed := [one for one in found if not one.passed]:
+        raise VerificationFailed(
+            f"{name} is on, but {step.failures(failed)}",
+            f"Verify it again: cm cluster test {name}; look around: cm cluster ssh {name}",
+        )
+    return found
 
 
 # ---- ending --------------------------------------------------------------------------------------

@@ -169,8 +169,12 @@ def spec(arguments: Arguments) -> Spec:
         timeout=checked_timeout(timeout) if timeout is not None else None,
         values=assignments(arguments["--set"]),
     )
-    name = arguments["--file"]
-    return options.over(spec_file(files.text(name), name).spec) if name else options
+    return over_file(options, arguments["--file"])
+
+
+def over_file(options: Spec, file: str | None) -> Spec:
+    """The options over what a spec file says."""
+    return options.over(spec_file(files.text(file), file).spec) if file else options
 
 
 def _plans(cluster: Found, workers: int | None, remove: str | None) -> tuple[Plan, Plan]:

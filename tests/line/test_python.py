@@ -79,10 +79,39 @@ def test_verdicts_are_given_whether_they_passed_or_not(python: Cluster, place: P
     assert [(one.node, one.passed) for one in found] == [("python-worker1", False)]
 
 
-def test_a_name_that_is_taken_is_left_alone(
+def test_a_cluster_that_is_there_is_only_verified_and_another_shape_is_refused(
     python: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(NameTaken, match="there is a cluster python already"):
-        Cluster.create("python", quiet=True)
-    assert python.run("true", role="master")
+    assert Cluster.create("python", quiet=True) == python
+    with pytest.raises(NameTaken, match="with 1 worker"):
+        Cluster.create("python", workers=2, quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_new_script_runs_by_an_update(python: Cluster) -> None:
+    python.write("worker", SCRIPT + "echo twice >> /srv/said\n")
+    python.update()
+    said = python.run("cat /srv/said", role="worker")
+    assert [one.stdout for one in said.values() if isinstance(one, Result)] == [
+        "from Python\ntwice\n"
+    ]
+
+
+def test_a_timeline_tells_how_long_each_node_took(python: Cluster) -> None:
+    found = python.timeline()
+    assert [one.node for one in found.nodes] == ["python-master", "python-worker1"]
+    for one in found.nodes:
+        assert 0 < one.reached["active"] <= one.reached["verified"]
+
+
+def test_a_cluster_is_stopped_and_started_again(python: Cluster) -> None:
+    python.stop()
+    assert {one.status for one in python.nodes()} == {"SHUTOFF"}
+
+    verdicts = python.start()
+
+    assert {one.node: one.passed for one in verdicts} == {
+        "python-master": True,
+        "python-worker1": True,
+    }
+    assert python.start() == ()  # nothing to do

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -173,7 +173,15 @@ def test_ctrl_c_is_one_line_and_130(
     assert capsys.readouterr().err == "cm cluster: interrupted\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that asks a program to end, which this process takes as one that was just begun."""
+    asked: signal.Signals = request.param
+    ours = signal.signal(asked, signal.SIG_DFL)
+    yield asked
+    signal.signal(asked, ours)
+
+
 def test_being_asked_to_end_rolls_back_as_ctrl_c_does(
     install: Callable[[Run], None], number: signal.Signals
 ) -> None:

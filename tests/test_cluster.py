@@ -1,4 +1,4 @@
-"""The Python API where it needs no cloud: what it takes, what it raises, what it says."""
+"""Cluster, the Python API, where it needs no cloud: what it takes, raises and says."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ def test_what_the_package_does_not_have_is_an_attribute_error() -> None:
         _ = cloudmesh_cluster.Clutser
 
 
-def test_create_takes_the_options_of_the_command() -> None:
-    of_answers = {"--dry-run", "--format"}
-    options = set(verbs()["cluster create"].options) - of_answers
-    keywords = inspect.signature(Cluster.create).parameters.keys() - {"name", "quiet"}
-    assert keywords == {one.removeprefix("--").replace("-", "_") for one in options}
+@pytest.mark.parametrize("name", ["create", "update", "stop", "start", "delete", "timeline"])
+def test_a_method_takes_the_options_of_the_command(name: str) -> None:
+    of_answers = {"--dry-run", "--format", "--svg"}
+    options = set(verbs()[f"cluster {name}"].options) - of_answers
+    keywords = inspect.signature(getattr(Cluster, name)).parameters.keys()
+    assert keywords - {"self", "name", "quiet"} == {
+        one.removeprefix("--").replace("-", "_") for one in options
+    }
 
 
 def test_a_script_is_kept_as_the_command_keeps_it(
