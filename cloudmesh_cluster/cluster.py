@@ -93,7 +93,7 @@ class Cluster:
         return cluster
 
     def write(self, role: Literal["master", "worker"], script: str | bytes | Path) -> Path:
-        """Keep a role's script, which runs at first boot; gives where it is kept."""
+        """Keep a role's script, which runs at first boot or by ``update``; gives where it is kept."""
         with self._environment() as environment:
             return api.written(self.name, role, _content(script), environment)
 
