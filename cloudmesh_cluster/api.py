@@ -35,6 +35,7 @@ from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
 from cloudmesh_cluster.steps import delete as deletion
 from cloudmesh_cluster.steps import power, verify
+from cloudmesh_cluster.steps.follow import Seen
 from cloudmesh_cluster.steps.layout import numbers
 from cloudmesh_cluster.steps.nodes import is_ours, server_ids
 from cloudmesh_cluster.steps.order import Asked, Source, checks_of, values_of
@@ -75,11 +76,32 @@ def created(wanted: Asked, environment: Environment, *, keep: bool = False) -> M
     history, product = environment.history(cloud.name), wanted.product.name
     environment.progress.expect(estimate(history.runs(), product, wanted.workers))
     try:
-        made = step.create(order, outside)
+        made = step.create(order, outside, _rescue(order, environment))
     finally:
         environment.progress.expect(None)
-    history.add(Run(product, wanted.workers, made.stages))
+    if not made.missing:
+        history.add(Run(product, wanted.workers, made.stages))
     return Made(cloud, made)
+
+
+def _rescue(order: step.Order, environment: Environment) -> step.Rescue | None:
+    """What makes a cluster of the nodes that are good, if enough of them are; None: all must be."""
+    if not order.quorum:
+        return None
+    began = environment.clock.now()
+
+    def rescue(seen: Seen, failed: Sequence[str]) -> step.Created | None:
+        name, minutes = order.request.name, order.request.timeout_mins
+        change = altering.without_failed(name, failed, order.quorum, minutes, environment)
+        if change is None:
+            return None
+        done, seconds = change.altered, environment.clock.now() - began
+        stages = {"first try": seconds - done.seconds, "without the failed": done.seconds}
+        return step.Created(
+            seen.stack_id, done.nodes, done.access, done.verdicts, seconds, stages, tuple(failed)
+        )
+
+    return rescue
 
 
 @dataclass(frozen=True)

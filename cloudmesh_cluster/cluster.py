@@ -16,7 +16,7 @@ from cloudmesh_cluster.model.checks import Verdict
 from cloudmesh_cluster.model.cluster import Node
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
 from cloudmesh_cluster.model.names import Outcome
-from cloudmesh_cluster.model.spec import NUMBERS, Spec, checked_network
+from cloudmesh_cluster.model.spec import NUMBERS, Spec, checked_network, checked_share
 from cloudmesh_cluster.model.timeline import Timeline
 from cloudmesh_cluster.shell import altering, files, finding, ordering, timing
 from cloudmesh_cluster.shell.environment import Environment
@@ -57,6 +57,7 @@ class Cluster:
         file: Name | None = None,
         timeout: int | None = None,
         expires: str | None = None,
+        min_ready: str | int | None = None,
         keep: bool = False,
         quiet: bool = False,
     ) -> Cluster:
@@ -78,6 +79,7 @@ class Cluster:
             key=None if key is None else str(key),
             timeout=_number("timeout", timeout),
             expires=_number("expires", expires),
+            min_ready=None if min_ready is None else checked_share(str(min_ready), "min_ready"),
             values={one: _setting(value) for one, value in (set or {}).items()},
         )
         cluster = cls(name, quiet)
@@ -93,7 +95,7 @@ class Cluster:
         return cluster
 
     def write(self, role: Literal["master", "worker"], script: str | bytes | Path) -> Path:
-        """Keep a role's script, which runs at first boot or by ``update``; gives where it is kept."""
+        """Keep a role's script, which runs at first boot or by ``update``; gives where."""
         with self._environment() as environment:
             return api.written(self.name, role, _content(script), environment)
 

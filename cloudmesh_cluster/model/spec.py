@@ -39,6 +39,7 @@ class Spec:
     key: str | None = None
     timeout: int | None = None
     expires: int | None = None  # seconds after create begins
+    min_ready: str | None = None  # how many workers will do: a count, or a share such as 95%
     values: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, other: Spec) -> Spec:
@@ -94,6 +95,20 @@ def checked_name(name: str) -> str:
     )
 
 
+def checked_share(text: str, what: str = "--min-ready") -> str:
+    """The text itself; UsageError when it is neither a count of workers nor a share of them."""
+    if not re.fullmatch(r"[0-9]{1,4}|(100|[0-9]{1,2})%", text):
+        raise UsageError(f"{what} takes a count of workers or a share such as 95%, not {text!r}")
+    return text
+
+
+def share(text: str, workers: int) -> int:
+    """How many of these workers the text, a count or a share, is; one at least."""
+    if text.endswith("%"):
+        return max(1, -(-workers * int(text[:-1]) // 100))
+    return max(1, min(workers, int(text)))
+
+
 def checked_workers(text: str, what: str = "--workers") -> int:
     """The number of workers that the text gives; UsageError when it cannot be."""
     return _number(text, what, MOST_WORKERS)
@@ -136,7 +151,11 @@ def _number(text: str, what: str, most: int) -> int:
 
 
 NUMBERS = {"workers": checked_workers, "timeout": checked_timeout, "expires": checked_expiry}
-CHECKED: Mapping[str, Callable[[str, str], int | str]] = {**NUMBERS, "ssh_from": checked_network}
+CHECKED: Mapping[str, Callable[[str, str], int | str]] = {
+    **NUMBERS,
+    "ssh_from": checked_network,
+    "min_ready": checked_share,
+}
 
 
 def assignments(words: Iterable[str]) -> dict[str, str]:

@@ -261,6 +261,24 @@ def resumed(wanted: Asked, environment: Environment, *, keep: bool = False) -> C
     return _altered(cluster, order, environment)
 
 
+def without_failed(
+    name: str, failed: Sequence[str], needed: int, minutes: int, environment: Environment
+) -> Change | None:
+    """The cluster without the workers that failed; None if too few nodes would stay."""
+    cluster = found(name, environment)
+    plan = cluster.plan
+    after = without(plan, failed)
+    if plan.master.name in failed or not after.workers or len(after.nodes) < needed:
+        return None
+    environment.progress.note(
+        f"going on without {folded(failed)}: {len(after.workers)} of {len(plan.workers)} workers "
+        "are enough"
+    )
+    order = _order(cluster, environment, after, after, {}, minutes, {})
+    order = replace(order, before=order.after, reshaped=True, unready=True, keep=True)
+    return _altered(cluster, order, environment)
+
+
 def _refuse_other(wanted: Asked, cluster: Found) -> None:
     """Raise NameTaken when what is asked for is not the cluster that is there."""
     name, workers = cluster.name, len(cluster.numbers)

@@ -61,6 +61,7 @@ def created(name: str, cloud: str, product: str, made: Created) -> Row:
         "product": product,
         "seconds": round(made.seconds, 1),
         "stages": {stage: round(seconds, 1) for stage, seconds in made.stages.items()},
+        "missing": list(made.missing),
         "nodes": [node(one, made.verdicts) for one in made.nodes],
         "verdicts": [verdict(one) for one in made.verdicts],
     }

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, UsageError
+from cloudmesh_cluster.model.names import folded
 from cloudmesh_cluster.model.spec import DEFAULT_WORKERS
 from cloudmesh_cluster.shell import answers, files, output
 from cloudmesh_cluster.shell.environment import Environment
@@ -67,6 +68,11 @@ def create(arguments: Arguments, environment: Environment) -> int:
         f"Log in: cm cluster ssh {wanted.name}; test it again: cm cluster test {wanted.name}; "
         f"delete it: cm cluster delete {wanted.name}"
     )
+    if created.missing:
+        environment.progress.note(
+            f"Without {folded(created.missing)}. To have as many workers as you asked for: "
+            f"cm cluster update {wanted.name} --workers={wanted.workers}"
+        )
     if wanted.product.pages_with(wanted.product.values(wanted.spec.values)):
         environment.progress.note(f"Reach its web pages: cm cluster tunnel {wanted.name}")
     return ExitStatus.DONE

@@ -14,6 +14,7 @@ from cloudmesh_cluster.model.spec import (
     checked_expiry,
     checked_name,
     checked_network,
+    checked_share,
     checked_timeout,
     checked_workers,
     spec_file,
@@ -60,6 +61,7 @@ def options(arguments: Mapping[str, Any]) -> Spec:
     """The options as a spec."""
     workers, timeout = arguments["--workers"], arguments.get("--timeout")
     life, ssh_from = arguments.get("--expires"), arguments["--ssh-from"]
+    least = arguments.get("--min-ready")
     return Spec(
         product=arguments["--product"],
         workers=checked_workers(workers) if workers is not None else None,
@@ -73,6 +75,7 @@ def options(arguments: Mapping[str, Any]) -> Spec:
         key=arguments["--key"],
         timeout=checked_timeout(timeout) if timeout is not None else None,
         expires=checked_expiry(life) if life is not None else None,
+        min_ready=checked_share(least) if least is not None else None,
         values=assignments(arguments["--set"]),
     )
 

@@ -10,8 +10,8 @@ Usage:
              [--network=NETWORK] [--external-network=NETWORK]
              [--ssh-from=CIDR] [--key=FILE]
              [--expect=FILE]... [--set=NAME=VALUE]... [--file=SPEC]
-             [--timeout=MINUTES] [--expires=TIME] [--keep] [--dry-run]
-             [--format=FORMAT]
+             [--timeout=MINUTES] [--min-ready=SHARE] [--expires=TIME] [--keep]
+             [--dry-run] [--format=FORMAT]
   cm cluster plan NAME [--product=PRODUCT] [--workers=N] [--cloud=CLOUD]
              [--image=IMAGE] [--flavor=FLAVOR] [--master-flavor=FLAVOR]
              [--network=NETWORK] [--external-network=NETWORK]
@@ -116,6 +116,8 @@ Options:
   --file=SPEC                 YAML file with these options; those given here win.
   --timeout=MINUTES           How long create and update may take (default: 30),
                               or stop and start (default: 10).
+  --min-ready=SHARE           Of how many workers create makes do, if others fail:
+                              a count, or a share such as 95% (default: all).
   --expires=TIME              After how long it may be deleted: 90m, 8h or 7d
                               (default: never).
   --keep                      Keep what was made when it fails.

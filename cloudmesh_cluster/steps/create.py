@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -59,6 +59,7 @@ class Order:
     scripts: Mapping[str, Scripts] = field(default_factory=dict)
     carried: Mapping[str, Path] = field(default_factory=dict)
     keep: bool = False
+    quorum: int = 0  # how many nodes would do, the master among them; 0 is all
     needs: Needs | None = None  # None: no cloud was asked, so it is not for create
 
 
@@ -84,6 +85,7 @@ class Created:
     verdicts: tuple[Verdict, ...]
     seconds: float
     stages: Mapping[str, float]  # how many of the seconds each stage took
+    missing: tuple[str, ...] = ()  # the workers that failed, of which there need not be so many
 
 
 class CreateFailed(ClusterError):
@@ -103,8 +105,13 @@ class CreateFailed(ClusterError):
         self.more = more
 
 
-def create(order: Order, outside: Outside) -> Created:
+Rescue = Callable[[follow.Seen, Sequence[str]], "Created | None"]
+
+
+def create(order: Order, outside: Outside, rescue: Rescue | None = None) -> Created:
     """The cluster, verified.
+
+    ``rescue`` is told of which nodes a failure is, and may make a cluster of the others.
 
     Raises DoesNotFit before anything is touched, NameTaken when a stack of that name exists, which
     is then left alone, and CreateFailed after recording the evidence and rolling back.
@@ -120,6 +127,7 @@ def create(order: Order, outside: Outside) -> Created:
         clock=outside.clock,
         progress=outside.progress,
         deadline=began + order.request.timeout_mins * 60,
+        quorum=order.quorum,
     )
     outside.workspace.save_keypair(order.keypair)
     outside.workspace.save_order(order.told)
@@ -144,6 +152,8 @@ def create(order: Order, outside: Outside) -> Created:
         outside.workspace.forget()
         raise
     except BaseException as error:
+        if rescued := _rescued(error, seen, found, outside, rescue):
+            return rescued
         _end(order, outside, watch, seen, error, found)
     seen.reached["verified"] = outside.clock.now()
     _keep_timeline(outside, seen, found)
@@ -157,6 +167,27 @@ def create(order: Order, outside: Outside) -> Created:
         seconds=seen.reached["verified"] - began,
         stages=_durations(seen.reached),
     )
+
+
+def _rescued(
+    error: BaseException,
+    seen: follow.Seen,
+    found: Sequence[Verdict],
+    outside: Outside,
+    rescue: Rescue | None,
+) -> Created | None:
+    """The cluster without the nodes that failed; None where that is not wanted or not possible."""
+    if rescue is None or not isinstance(error, ClusterError) or not seen.stack_id:
+        return None
+    failed = [one.node for one in found if not one.passed]
+    names = tuple(dict.fromkeys(failed)) or follow.blamed(seen, error)
+    outside.progress.note(error.problem)
+    outside.workspace.save_access(seen.access)
+    try:
+        return rescue(seen, names)
+    except ClusterError as trouble:
+        outside.progress.note(f"the other nodes make no cluster: {trouble.problem}")
+        return None
 
 
 def _keep_timeline(outside: Outside, seen: follow.Seen, found: Sequence[Verdict]) -> None:

@@ -20,8 +20,8 @@ GONE = "DELETE_COMPLETE"
 TRIES = 3  # how often a deletion that fails is asked for
 BREATH = 5.0  # seconds after asking for which a status may still be the old one
 PATIENCE = 600.0  # seconds for all of it
-DEAF_HEAT = 60.0  # seconds for which Heat may give no answer
-SETTLING = 10.0  # seconds in which what Heat has let go of may still be listed
+DEAF_HEAT = 120.0  # seconds for which Heat may give no answer
+SETTLING = 60.0  # seconds in which what Heat has let go of may still be listed
 
 
 class NotDeleted(CloudError):

@@ -18,12 +18,14 @@ from cloudmesh_cluster.steps import reports as told
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.reports import Report
-from cloudmesh_cluster.steps.wait import Clock, wait_for
+from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
 
 SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
-DEAF_HEAT = 60.0  # seconds for which Heat may give no answer before we give up
+DEAF_HEAT = 120.0  # seconds for which Heat may give no answer before we give up
 RARELY = 2.0  # seconds between two questions about the largest cluster
 REST = 5.0  # how many times as long as its list of resources took Heat is not asked for another
+OTHERS = 60.0  # seconds that the others have at least once enough nodes have come
+STALLED = 300.0  # seconds in which nothing of a stack moves and Nova builds no server
 PATIENCE = 20.0  # seconds that one such question may take
 MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 UNDER_WAY = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
@@ -34,6 +36,12 @@ class StackFailed(ClusterError):
     """Heat could not make the stack."""
 
     code = codes.STACK_FAILED
+
+
+class StackStalled(ClusterError):
+    """Heat no longer goes on with the stack."""
+
+    code = codes.STACK_STALLED
 
 
 class NodeFailed(ClusterError):
@@ -56,6 +64,7 @@ class Watch:
     clock: Clock
     progress: Progress
     deadline: float
+    quorum: int = 0  # how many nodes would do, the master among them; 0 is all
 
 
 @dataclass
@@ -108,6 +117,8 @@ def stack_made(watch: Watch, seen: Seen, expected: int, before: str | None = Non
             raise CloudError(words, code=codes.HEAT_SILENT) from error
         heard = watch.clock.now()
         seen.hear(_passed(seen.resources), heard)
+        if stalled.lasted(seen.resources):
+            raise StackStalled(f"nothing has moved in stack {stack.name} for {STALLED:.0f} s")
         _tell_reasons(watch, seen)
         if stack.updated == before:
             return None
@@ -115,6 +126,7 @@ def stack_made(watch: Watch, seen: Seen, expected: int, before: str | None = Non
             raise StackFailed(_stack_words(stack, seen))
         return stack if stack.status in MADE else None
 
+    stalled = _Stalled(watch)
     _until(watch, look, expected, lambda: _late_stack(seen, expected))
     seen.stack = watch.heat.stack(seen.stack_id)
     seen.nodes = of_stack.nodes(seen.stack, seen.resources)
@@ -151,9 +163,12 @@ def _phases_passed(
             raise NodeFailed(_node_words(watch, seen, failures), tuple(failures))
         missing = _missing(seen, phase)
         watch.progress.stage(STAGES[phase], total - len(missing), total)
+        if missing and enough.lasted(total - len(missing)):
+            raise TimedOut(_late_nodes(watch, seen, phase))
         return None if missing else True
 
     for phase in phases:
+        enough = _Enough(watch)
         _until(watch, partial(passed, phase), total, partial(_late_nodes, watch, seen, phase))
         seen.reached[phase] = watch.clock.now()
         if phase == told.WIRED:
@@ -227,6 +242,20 @@ def _node_words(watch: Watch, seen: Seen, failures: list[Report]) -> str:
     return "\n".join([*first, *(failure_words(one) for one in failures)])
 
 
+def blamed(seen: Seen, error: BaseException) -> tuple[str, ...]:
+    """The names of the nodes without which there would not have been this error."""
+    if isinstance(error, StackFailed) or not seen.nodes:
+        servers = [one for one in seen.resources if one.type == of_stack.SERVER_TYPE]
+        failed = tuple(one.name for one in servers if one.status.endswith("FAILED"))
+        return failed or tuple(one.name for one in servers if one.status not in MADE)
+    late = next((missing for phase in told.PHASES if (missing := _missing(seen, phase))), [])
+    if isinstance(error, NodeFailed):
+        if all(one.phase == told.WIRED for one in error.reports):
+            return tuple(late)
+        return tuple(one.node for one in error.reports)
+    return tuple(late)
+
+
 def failure_words(report: Report) -> str:
     """What a node's report of a failure means, in one line."""
     if report.phase == told.FINISHED:
@@ -266,6 +295,52 @@ def _listen(watch: Watch, seen: Seen, asks: _Asks) -> None:
     else:
         asks.of_silent_nodes(seen)
         seen.hear(seen.reports, watch.clock.now())
+
+
+class _Stalled:
+    """Whether a stack does not move any more: an engine that died forgets what it was at."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._moved = watch.clock.now()
+        self._last: tuple[tuple[str, str, str], ...] = ()
+
+    def lasted(self, resources: Sequence[Resource]) -> bool:
+        now = self._watch.clock.now()
+        state = tuple(sorted((one.stack_id, one.name, one.status) for one in resources))
+        if state != self._last:
+            self._last, self._moved = state, now
+        if now - self._moved < STALLED:
+            return False
+        if self._builds(resources):
+            self._moved = now
+            return False
+        return True
+
+    def _builds(self, resources: Sequence[Resource]) -> bool:
+        """Whether Nova is at a server still; when it does not say, it may be."""
+        ids = set(of_stack.server_ids(resources).values())
+        try:
+            return any(one.status == "BUILD" for one in self._watch.compute.servers(ids))
+        except CloudError:
+            return True
+
+
+class _Enough:
+    """Whether enough nodes have come, and the others had their time: as long again, or a minute."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._began = watch.clock.now()
+        self._end: float | None = None
+
+    def lasted(self, come: int) -> bool:
+        now = self._watch.clock.now()
+        if not self._watch.quorum or come < self._watch.quorum:
+            return False
+        if self._end is None:
+            self._end = now + max(OTHERS, now - self._began)
+        return now >= self._end
 
 
 class _Asks:

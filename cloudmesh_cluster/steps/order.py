@@ -22,6 +22,7 @@ from cloudmesh_cluster.model.spec import (
     DEFAULT_WORKERS,
     Spec,
     SpecFile,
+    share,
 )
 from cloudmesh_cluster.model.variables import text as as_text
 from cloudmesh_cluster.products import Product, rendered
@@ -246,6 +247,7 @@ def order(
             "expect": [{"source": source, "text": text} for source, text in wanted.sources],
         },
         keep=keep,
+        quorum=1 + share(wanted.spec.min_ready, wanted.workers) if wanted.spec.min_ready else 0,
     )
 
 
