@@ -152,8 +152,8 @@ MEANINGS: Mapping[str, Meaning] = {
     SERVER_ERROR: Meaning(
         "Nova could not start a server, or lost it",
         "The image has nothing that starts, or the host has trouble; the fault is in Nova's words.",
-        "Try another image, --image=IMAGE; if it comes again, send the record to the cloud's "
-        "administrator",
+        "Try another image, --image=IMAGE; in a cluster that ran before: "
+        "cm cluster repair {cluster}",
     ),
     STACK_FAILED: Meaning(
         "Heat could not make a resource of the stack",
@@ -238,7 +238,8 @@ MEANINGS: Mapping[str, Meaning] = {
     UNFINISHED: Meaning(
         "the scripts have not ended on some nodes",
         "A create is still running, or was cut off.",
-        "Read how far they came: cm cluster logs {cluster}",
+        "Read how far they came, cm cluster logs {cluster}; "
+        "if it was cut off, have it go on: cm cluster create {cluster}",
     ),
     NODE_GONE: Meaning(
         "a server of the cluster is gone",

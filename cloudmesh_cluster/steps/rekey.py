@@ -42,5 +42,6 @@ def rekeyed(access: Access, fleet: Runner[Target], keypair: KeyPair, progress: P
                 said = clipped(outcome.stderr, 300) or f"exit status {outcome.exit_status}"
                 troubles.append(f"{name} did not {phase} the nodes' new key: {said}")
         if troubles:
-            raise NodeError("\n".join(troubles), code=codes.NOT_REKEYED)
+            unreached = [one.code for one in outcomes.values() if isinstance(one, NodeError)]
+            raise NodeError("\n".join(troubles), code=next(iter(unreached), codes.NOT_REKEYED))
     progress.stage("keys of the nodes replaced", len(PHASES), len(PHASES))

@@ -75,3 +75,4 @@ def test_a_node_that_does_not_take_the_key_stops_all_before_they_change_over() -
         "demo-master did not accept the nodes' new key: No space left on device",
         "demo-worker1: connection refused",
     ]
+    assert raised.value.code == "ssh-unreachable"
