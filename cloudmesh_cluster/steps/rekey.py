@@ -15,7 +15,7 @@ from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.verify import Runner
 
 PHASES = ("accept", "use", "drop")  # each once every node has passed the one before
-SECONDS = 180.0  # that a phase may take on a node; it waits for logins that are in progress
+SECONDS = 300.0  # that a phase may take on a node; it waits for logins that are in progress
 
 
 def rekeyed(access: Access, fleet: Runner[Target], keypair: KeyPair, progress: Progress) -> None:
