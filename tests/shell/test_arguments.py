@@ -106,6 +106,7 @@ def test_create_has_its_options_under_their_names_and_nothing_else() -> None:
         "--file": None,
         "--timeout": None,
         "--expires": None,
+        "--min-ready": None,
         "--keep": True,
         "--dry-run": False,
         "--format": "table",
@@ -127,7 +128,7 @@ def test_a_format_left_open_is_the_first_of_those_that_the_verb_has(line: str, f
 
 def test_plan_takes_what_decides_the_shape_of_a_create() -> None:
     create, plan = parsed("cluster create demo"), parsed("cluster plan demo")
-    assert create.keys() - plan.keys() == {"--keep", "--dry-run", "--expires"}
+    assert create.keys() - plan.keys() == {"--keep", "--dry-run", "--expires", "--min-ready"}
     assert plan.keys() <= create.keys()
 
 
