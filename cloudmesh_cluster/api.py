@@ -42,7 +42,10 @@ from cloudmesh_cluster.steps.order import Asked, Source, checks_of, values_of
 
 HOUR = 3600.0  # seconds that a command on the nodes may take
 POWER_MINUTES = 10  # that stop or start may take
-SERVICES = 60.0  # seconds that what was started at boot may take until checks hold
+# Seconds that what was started at boot may take until checks hold: Hadoop's daemons have needed a
+# hundred and fifty on a machine that was busy. Less where the time for all ends sooner.
+SERVICES = 300.0
+SERVICES_AT_LEAST = 30.0
 # A script names its own interpreter, so it has to be a file.
 RUN = (
     'f=$(mktemp) && trap \'rm -f "$f"\' EXIT && cat >"$f" && chmod 700 "$f" && '
@@ -275,7 +278,9 @@ def _verified(
     try:
         with environment.fleet(environment.workspace(name), access) as fleet:
             power.booted(name, access.targets, fleet, outside)
-        found = verdicts(name, access, None, (), environment, patience=SERVICES)
+        left = outside.deadline - outside.clock.now()
+        patience = max(SERVICES_AT_LEAST, min(SERVICES, left))
+        found = verdicts(name, access, None, (), environment, patience=patience)
     except KeyboardInterrupt as error:
         raise power.PowerFailed(
             f"interrupted before {name} was verified; all its servers are ACTIVE",

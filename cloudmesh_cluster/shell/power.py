@@ -33,7 +33,8 @@ def start(arguments: Arguments, environment: Environment) -> int:
     name = arguments["NAME"]
     started = api.started(name, _minutes(arguments), environment)
     if not started.anything:
-        return _nothing(name, "on", arguments, environment)
+        state = f"on; to verify it: cm cluster test {name}"
+        return _nothing(name, state, arguments, environment)
     _answer(name, started.verdicts, arguments, environment)
     verified = " and verified" if started.verdicts is not None else ""
     environment.progress.note(f"{name} is on{verified}")
