@@ -109,7 +109,8 @@ def _expired(stack: Stack) -> Row:
 
 def _failed(stack: Stack) -> Row:
     reason = f": {stack.reason}" if stack.reason else ""
-    steps = f"cm cluster explain {stack.name}, then cm cluster delete {stack.name}"
+    on = f"cm cluster create {stack.name}, or " if stack.status != "DELETE_FAILED" else ""
+    steps = f"cm cluster explain {stack.name}; {on}cm cluster delete {stack.name}"
     return _row("cluster", stack.name, stack.name, f"{stack.status}{reason}", steps, stack.id)
 
 
