@@ -151,6 +151,7 @@ class Cluster:
         image: str | None = None,
         flavor: str | None = None,
         file: Name | None = None,
+        min_ready: str | int | None = None,
         allow_replace: bool = False,
         timeout: int | None = None,
     ) -> None:
@@ -163,6 +164,7 @@ class Cluster:
             image=image,
             flavor=flavor,
             timeout=_number("timeout", timeout),
+            min_ready=None if min_ready is None else checked_share(str(min_ready), "min_ready"),
             values={one: _setting(value) for one, value in (set or {}).items()},
         )
         with self._environment() as environment:

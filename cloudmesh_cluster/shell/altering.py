@@ -19,8 +19,10 @@ from cloudmesh_cluster.model.spec import (
     DEFAULT_TIMEOUT,
     Spec,
     assignments,
+    checked_share,
     checked_timeout,
     checked_workers,
+    share,
     spec_file,
 )
 from cloudmesh_cluster.shell import answers, files, finding
@@ -28,7 +30,7 @@ from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import alter, apply, create, health, layout, preflight
 from cloudmesh_cluster.steps import nodes as of_stack
 from cloudmesh_cluster.steps import order as ordered
-from cloudmesh_cluster.steps.alter import Altered, Goal, Order
+from cloudmesh_cluster.steps.alter import Altered, AlterFailed, Goal, Order
 from cloudmesh_cluster.steps.order import Asked
 from cloudmesh_cluster.steps.verify import verdicts
 
@@ -82,6 +84,7 @@ class Change:
     order: Order
     cloud: str
     altered: Altered
+    missing: tuple[str, ...] = ()  # workers that failed, of which there need not be so many
 
     @property
     def told(self) -> str:
@@ -93,6 +96,7 @@ class Change:
                 (order.added, "joined"),
                 (order.removed, "left"),
                 (tuple(order.anew), "was made anew"),
+                (self.missing, "failed and is missing"),
             )
             if names
         ]
@@ -132,7 +136,30 @@ def updated(
     changes = order.added or order.removed or order.reshaped
     if not changes and _nothing_to_do(cluster, order.after, environment):
         return None
-    return _altered(cluster, order, environment)
+    least = share(spec.min_ready, len(order.after.plan.workers)) if spec.min_ready else 0
+    try:
+        quorum = 1 + least if least else 0
+        return _altered(cluster, replace(order, quorum=quorum), environment)
+    except AlterFailed as error:
+        failed = tuple(one for one in error.nodes if one in order.added)
+        staying = len(order.after.plan.workers) - len(failed)
+        if not least or staying < least or set(error.nodes) != set(failed):
+            raise
+        environment.progress.note(f"{error.problem}\n{staying} workers are enough: once more")
+    return _with_the_others(name, order, failed, spec, environment)
+
+
+def _with_the_others(
+    name: str, order: Order, failed: Sequence[str], spec: Spec, environment: Environment
+) -> Change:
+    """The same change again, without the workers that failed."""
+    cluster = found(name, environment)
+    coming = [one for one in order.added if one not in failed]
+    whole = grown(cluster.plan, layout.numbers(coming))
+    after = without(whole, order.removed)
+    changed = _changed(cluster, spec)
+    again = _order(cluster, environment, whole, after, spec.values, spec.timeout, changed)
+    return replace(_altered(cluster, again, environment), missing=tuple(failed))
 
 
 def forecast(
@@ -162,11 +189,13 @@ def _settled(cluster: Found) -> Found:
 def spec(arguments: Arguments) -> Spec:
     """The options as a spec, over the spec file."""
     workers, timeout = arguments["--workers"], arguments["--timeout"]
+    least = arguments["--min-ready"]
     options = Spec(
         workers=checked_workers(workers) if workers is not None else None,
         image=arguments["--image"],
         flavor=arguments["--flavor"],
         timeout=checked_timeout(timeout) if timeout is not None else None,
+        min_ready=checked_share(least) if least is not None else None,
         values=assignments(arguments["--set"]),
     )
     return over_file(options, arguments["--file"])

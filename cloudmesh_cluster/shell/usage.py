@@ -20,7 +20,8 @@ Usage:
              [--timeout=MINUTES] [--format=FORMAT]
   cm cluster update NAME [--workers=N] [--remove=NODES] [--set=NAME=VALUE]...
              [--image=IMAGE] [--flavor=FLAVOR] [--file=SPEC] [--allow-replace]
-             [--timeout=MINUTES] [--dry-run] [--format=FORMAT]
+             [--timeout=MINUTES] [--min-ready=SHARE] [--dry-run]
+             [--format=FORMAT]
   cm cluster repair NAME [NODE...] [--format=FORMAT]
   cm cluster write NAME ROLE [FILE] [--show]
   cm cluster test NAME [--role=ROLE] [--expect=FILE]... [--junit=FILE]
@@ -116,8 +117,8 @@ Options:
   --file=SPEC                 YAML file with these options; those given here win.
   --timeout=MINUTES           How long create and update may take (default: 30),
                               or stop and start (default: 10).
-  --min-ready=SHARE           Of how many workers create makes do, if others fail:
-                              a count, or a share such as 95% (default: all).
+  --min-ready=SHARE           How many workers are enough if others fail: a count,
+                              or a share such as 95% (default: all).
   --expires=TIME              After how long it may be deleted: 90m, 8h or 7d
                               (default: never).
   --keep                      Keep what was made when it fails.

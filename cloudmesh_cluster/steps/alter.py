@@ -67,6 +67,7 @@ class Order:
     reshaped: bool = False  # whether Heat has more to change than which nodes there are
     unready: bool = False  # whether it never was what was asked for: it is rolled back then
     keep: bool = False  # though it never was, it is not
+    quorum: int = 0  # how many nodes would do, the master among them; 0 is all
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -103,10 +104,12 @@ class AlterFailed(ClusterError):
         *,
         code: str = "",
         more: str = "",
+        nodes: Sequence[str] = (),
     ) -> None:
         super().__init__(problem, next_step, code=code)
         self.exit_status = exit_status
         self.more = more
+        self.nodes = tuple(nodes)  # those without which it would not have failed
 
 
 @dataclass
@@ -183,6 +186,7 @@ def _watch(order: Order, outside: Outside) -> follow.Watch:
         clock=outside.clock,
         progress=outside.progress,
         deadline=outside.clock.now() + order.timeout_mins * 60,
+        quorum=order.quorum,
     )
 
 
@@ -374,6 +378,7 @@ def _end(
     """Record, take back what was changed, and raise what tells all of it."""
     if not order.unready:
         outside.workspace.save_order({**order.before.told, "ready": True})
+    blamed = _blamed(site, error)
     kept = recorded(order.name, outside, watch, site.seen, error, site.verdicts)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: taking back what was changed")
@@ -391,7 +396,15 @@ def _end(
     else:
         problem, status = f"{order.name} was not changed: {error.problem}", error.exit_status
     more = f"cm cluster explain {order.name} {kept.stamp}" if kept.stamp else ""
-    raise AlterFailed(problem, fate, status, code=kept.code, more=more) from error
+    raise AlterFailed(problem, fate, status, code=kept.code, more=more, nodes=blamed) from error
+
+
+def _blamed(site: _Site, error: BaseException) -> tuple[str, ...]:
+    """The names of the nodes without which the change would not have failed."""
+    if isinstance(error, apply.NotTaken):
+        return error.nodes
+    failed = tuple(one.node for one in site.verdicts if not one.passed)
+    return tuple(dict.fromkeys(failed)) or follow.blamed(site.seen, error)
 
 
 def _fate(site: _Site, order: Order, outside: Outside, where: str) -> str:

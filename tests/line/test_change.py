@@ -49,6 +49,12 @@ def servers(cm: Cm) -> dict[str, str]:
     return {one["name"]: one["address"] for one in nodes}
 
 
+def on_workers(cm: Cm, command: str) -> list[str]:
+    """What the command printed on workers, once for those that said the same."""
+    words = ("cluster", "test", "ch", "--role=worker", "--format=json", "--", command)
+    return [one["stdout"].strip() for one in cm.run(*words).json]
+
+
 def meet(cm: Cm) -> None:
     """Every node logs in to every node by name, as the login user and as root."""
     names = " ".join(["master", *workers(cm)])
@@ -80,8 +86,8 @@ def test_a_create_that_was_killed_goes_on(cm: Cm, user: Connection) -> None:
     assert "going on with it" in said.stderr
     assert workers(cm) == ["worker1", "worker2"]
     meet(cm)
-    ran = cm.run("cluster", "test", "ch", "--role=worker", "wc -l < /srv/ran", "--format=json").json
-    assert [one["stdout"].strip() for one in ran] == ["1"]  # on both nodes once
+    ran = on_workers(cm, "wc -l < /srv/ran")
+    assert ran == ["1"]  # on both nodes once
 
 
 def test_a_cluster_that_is_whole_needs_nothing(cm: Cm) -> None:
@@ -153,8 +159,8 @@ def test_workers_join_and_the_others_stay_what_they_are(cm: Cm) -> None:
     assert "ch-worker3 joined" in said
     assert {name: after[name] for name in before} == before
     meet(cm)
-    ran = cm.run("cluster", "test", "ch", "--role=worker", "wc -l < /srv/ran", "--format=json").json
-    assert [one["stdout"].strip() for one in ran] == ["1"]
+    ran = on_workers(cm, "wc -l < /srv/ran")
+    assert ran == ["1"]
 
 
 def test_a_new_script_runs_where_it_has_not(cm: Cm) -> None:
@@ -163,8 +169,8 @@ def test_a_new_script_runs_where_it_has_not(cm: Cm) -> None:
     cm.run("cluster", "update", "ch")
     again = cm.run("cluster", "update", "ch").stderr
 
-    ran = cm.run("cluster", "test", "ch", "--role=worker", "grep -c new /srv/ran", "--format=json")
-    assert [one["stdout"].strip() for one in ran.json] == ["1"]
+    ran = on_workers(cm, "grep -c new /srv/ran")
+    assert ran == ["1"]
     assert "nothing to do" in again
 
 
