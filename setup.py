@@ -40,6 +40,8 @@ TEST = [
     "mypy",
     "nbclient",
     "pytest",
+    "pytest-rerunfailures",
+    "pytest-timeout",
     "requests-mock",
     "ruff",
     "setuptools>=68",
