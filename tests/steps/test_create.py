@@ -320,7 +320,7 @@ def test_a_heat_that_falls_silent_for_long_ends_the_create() -> None:
 
     error = outcome(heat)
 
-    assert "Heat has not answered for 60 s: connection refused" in str(error)
+    assert "Heat has not answered for 120 s: connection refused" in str(error)
 
 
 def test_a_second_interruption_before_heat_was_asked_still_asks_it() -> None:
