@@ -75,8 +75,8 @@ START = Wish("start", "starting", "started", ON, "servers on")
 def stopped(cluster: str, servers: Mapping[str, str], outside: Outside) -> bool:
     """Return when all servers, ids by name, are SHUTOFF; whether there was anything to do.
 
-    The workers first, the master last. Raises PowerFailed with how they are; before anything is
-    asked for when a server is in ERROR or gone.
+    The workers first, the master last. Raises PowerFailed with how they are; where a server is in
+    ERROR or gone, when all others are SHUTOFF.
     """
     return _powered(_Power(cluster, servers, STOP, outside, outside.compute.stop))
 
@@ -157,17 +157,21 @@ class _Power:
     heard: float = 0.0  # when on the clock Nova answered last
 
     def look(self) -> None:
-        """Ask Nova how the servers are; PowerFailed where one is in ERROR or gone."""
+        """Ask Nova how the servers are."""
         found = {one.id: one for one in self.outside.compute.servers(list(self.ids.values()))}
         self.seen = {
             name: found.get(server_id, Server(server_id, name, GONE))
             for name, server_id in self.ids.items()
         }
-        if broken := self.where(lambda one: one.status in (ERROR, GONE)):
-            gone = all(self.seen[name].status == GONE for name in broken)
-            words = f"{self.cluster} cannot be {self.wish.past}"
-            code = codes.NODE_GONE if gone else codes.SERVER_ERROR
-            raise PowerFailed(*self.told(broken, words), code)
+
+    @property
+    def broken(self) -> list[str]:
+        """The servers that can be neither stopped nor started: those in ERROR, or gone."""
+        return self.where(lambda one: one.status in (ERROR, GONE))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of these that are to become what was wished, and are not yet."""
+        return [name for name in names if not self.is_there(name) and name not in self.broken]
 
     def where(self, holds: Callable[[Server], bool]) -> list[str]:
         """The names of the servers for which it holds, the master first."""
@@ -182,13 +186,12 @@ class _Power:
         """The problem with these servers, and the next step."""
         lines = [self.line(name) for name in names[:10]]
         more = [f"and {len(names) - 10} more"] if len(names) > 10 else []
-        broken = [one for one in self.seen.values() if one.status in (ERROR, GONE)]
-        if broken:
-            step = f"Replace what is broken: cm cluster repair {self.cluster}"
+        if self.broken:
+            when = ", when it is on again" if self.wish is STOP else ""
+            step = f"Replace what is broken{when}: cm cluster repair {self.cluster}"
         else:
             step = f"Go on: cm cluster {self.wish.verb} {self.cluster}"
-        touched = self.states() if self.tries else "Nothing was done.\n"
-        return "\n".join([head, *lines, *more]), f"{touched}{step}"
+        return "\n".join([head, *lines, *more]), f"{self.states()}{step}"
 
     def line(self, name: str) -> str:
         """How a server is, and why, in Nova's words."""
@@ -221,13 +224,17 @@ def _powered(power: _Power) -> bool:
     power.heard = power.outside.clock.now()
     try:
         _wait(power, list(power.ids), partial(_look_first, power))
-        if all(power.is_there(name) for name in power.ids):
-            return False
-        for names in _phases(power):
+        phases = _phases(power) if power.missing(power.ids) else ()
+        for names in phases:
             _wait(power, names, partial(_step, power, names))
     except KeyboardInterrupt as error:
         raise PowerFailed(*_interrupted(power), codes.INTERRUPTED) from error
-    return True
+    if broken := power.broken:
+        gone = all(power.seen[name].status == GONE for name in broken)
+        words = f"{power.cluster} is {power.wish.past}, except for {folded(broken)}"
+        code = codes.NODE_GONE if gone else codes.SERVER_ERROR
+        raise PowerFailed(*power.told(broken, words), code)
+    return bool(phases)
 
 
 def _phases(power: _Power) -> Sequence[Sequence[str]]:
@@ -258,7 +265,7 @@ def _wait(power: _Power, names: Sequence[str], probe: Callable[[], bool | None])
         wait_for(patient, seconds=seconds, clock=outside.clock, every=max(1.0, len(power.ids) / 50),
                  late=lambda: "")  # fmt: skip
     except TimedOut as error:
-        late = sorted((one for one in names if not power.is_there(one)), key=place)
+        late = sorted(power.missing(names), key=place)
         words = f"{folded(late)} did not become {wish.status} in the time there was"
         raise PowerFailed(*power.told(late, words), codes.TIME_OUT) from error
 
@@ -273,7 +280,7 @@ def _step(power: _Power, names: Sequence[str]) -> bool | None:
     """Look, and ask again for those that are neither there nor on their way."""
     power.look()
     _tell(power)
-    missing = [name for name in names if not power.is_there(name)]
+    missing = power.missing(names)
     idle = [name for name in missing if not power.seen[name].task_state]
     if hopeless := [name for name in idle if power.tries[name] >= TRIES]:
         words = f"{folded(hopeless)} cannot be {power.wish.past}"

@@ -191,7 +191,7 @@ def test_a_start_that_fails_again_and_again_is_told_with_nova_s_fault() -> None:
     ],
     ids=["gone", "error"],
 )
-def test_with_a_broken_server_nothing_is_done(
+def test_a_broken_server_is_told_when_the_others_are_off(
     break_it: Callable[[Nova], object], line: str, code: str
 ) -> None:
     cloud = nova(fault="out of memory")
@@ -199,13 +199,35 @@ def test_with_a_broken_server_nothing_is_done(
 
     error = stop_fails(cloud)
 
-    assert error.problem.splitlines() == ["demo cannot be stopped", line]
+    assert error.problem.splitlines() == [
+        "demo is stopped, except for demo-worker2",
+        line,
+    ]
     assert error.next_step.splitlines() == [
-        "Nothing was done.",
-        "Replace what is broken: cm cluster repair demo",
+        "SHUTOFF: demo-master,demo-worker1",
+        f"{line.split()[1].strip(':')}: demo-worker2",
+        "Replace what is broken, when it is on again: cm cluster repair demo",
     ]
     assert error.code == code
-    assert cloud.asked == []
+    assert cloud.asked == ["stop demo-worker1", "stop demo-master"]
+
+
+def test_a_server_that_breaks_as_it_starts_does_not_keep_the_others_off() -> None:
+    cloud = nova("SHUTOFF", fault="no image")
+
+    def breaks(verb: str, name: str) -> None:
+        if name == "demo-master":
+            cloud.status[name] = "ERROR"
+            raise Refused("server start: Cannot 'start' instance while it is in vm_state error")
+
+    cloud.hears = breaks
+
+    with pytest.raises(PowerFailed) as caught:
+        started("demo", IDS, outside(cloud))
+
+    assert "demo-master: ERROR: no image" in caught.value.problem
+    assert "ACTIVE: demo-worker[1-2]" in caught.value.next_step
+    assert caught.value.code == codes.SERVER_ERROR
 
 
 def test_servers_that_take_too_long_are_named_with_what_nova_does() -> None:
