@@ -215,6 +215,17 @@ def until_all_passes(cm: Cm) -> None:
         assert time.monotonic() < end, told
 
 
+def test_a_worker_leaves_with_nothing_lost_and_one_of_its_name_joins(hdfs: Cm) -> None:
+    hdfs.run("cluster", "update", "hadoop", "--remove=worker1")
+
+    assert ordinary(hdfs, "hdfs dfs -cat text") == TEXT
+
+    hdfs.run("cluster", "update", "hadoop", "--workers=2")
+
+    assert ordinary(hdfs, "hdfs dfs -cat text") == TEXT
+    until_all_passes(hdfs)
+
+
 # ---- it fails ------------------------------------------------------------------------------------
 
 

@@ -158,3 +158,27 @@ def test_the_role_scripts_run_twice_end_the_same(slurm: Cm) -> None:
 
     assert until(lambda: idle(slurm), 60)
     slurm.run("cluster", "test", "sl")
+
+
+def state(cm: Cm, job: str) -> str:
+    """What Slurm says of a job, in its own word."""
+    told = on_master(cm, f"scontrol show job {job}")
+    return told.partition("JobState=")[2].split()[0]
+
+
+def test_workers_join_and_leave_while_jobs_go_on(slurm: Cm) -> None:
+    submit = "cd /tmp; sbatch --parsable --output=/dev/null"
+    staying = on_master(slurm, f'{submit} --nodelist=sl-worker1 --wrap="sleep 3000"').strip()
+
+    slurm.run("cluster", "update", "sl", "--workers=3")
+
+    joined = on_master(slurm, "srun --nodelist=sl-worker3 hostname")
+    leaving = on_master(slurm, f'{submit} --nodelist=sl-worker3 --wrap="sleep 20"').strip()
+
+    slurm.run("cluster", "update", "sl", "--remove=worker3")
+
+    assert joined == "sl-worker3\n"
+    assert state(slurm, staying) == "RUNNING"
+    assert state(slurm, leaving) == "COMPLETED"  # it was waited for
+    on_master(slurm, f"scancel {staying}")
+    assert until(lambda: idle(slurm), 60)
