@@ -78,7 +78,15 @@ dist: $(READY) ## Build sdist and wheel, install the wheel in a fresh environmen
 	ls -1 $(CURDIR)/dist
 
 bench: $(STAMPS)/bench ## Measure what is promised about speed, beside others
-	for one in benchmarks/*.py; do $(BIN)/python "$$one"; done
+	exec {lock}>build/bench.lock
+	flock --nonblock $$lock || { echo "another make bench is at work here: their figures would mean nothing"; exit 1; }
+	echo "processors: $$(nproc), load: $$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || true)"
+	failed=
+	for one in benchmarks/*.py; do
+	    echo "== $$one"
+	    $(BIN)/python "$$one" || failed+=" $$one"
+	done
+	[ -z "$$failed" ] || { echo "not within what is wanted:$$failed"; exit 1; }
 
 live: $(READY) ## Run tests/live against the cloud that OS_CLOUD or OS_* name
 	CM_LIVE=1 $(BIN)/pytest tests/live $(PYTEST_ARGS)

@@ -253,6 +253,7 @@ def _fill(home: Home, settings: Settings, wanted: dict[str, object]) -> None:
             # In the environment: a command line can be read by every user of the machine.
             "OS_BOOTSTRAP_PASSWORD": settings.passwords["admin"],
         },
+        seconds=300,
     )
     run(
         home.venv / "bin/python3",

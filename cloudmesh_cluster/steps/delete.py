@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from cloudmesh_cluster.model.errors import CloudError, NoAnswer, StackNotFound
 from cloudmesh_cluster.steps.nodes import SERVER_TYPE
 from cloudmesh_cluster.steps.outside import Compute, Heat
 from cloudmesh_cluster.steps.progress import Progress
-from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
+from cloudmesh_cluster.steps.wait import Clock, Seldom, TimedOut, wait_for
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ GONE = "DELETE_COMPLETE"
 TRIES = 3  # how often a deletion that fails is asked for
 BREATH = 5.0  # seconds after asking for which a status may still be the old one
 PATIENCE = 600.0  # seconds for all of it
+RARELY = 2.0  # seconds between two questions about the largest cluster
 DEAF_HEAT = 120.0  # seconds for which Heat may give no answer
 SETTLING = 60.0  # seconds in which what Heat has let go of may still be listed
 
@@ -59,6 +61,7 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
     """Ask for the deletion, and again when it fails; raises StackNotFound, too, when it is done."""
     left: dict[str, Resource] = {}
     asked: list[float] = []
+    listing = Seldom(outside.clock)
 
     def ask() -> None:
         _patiently(outside, lambda: outside.heat.delete(stack_id))
@@ -70,7 +73,11 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
     def look() -> bool | None:
         nonlocal left
         status = _patiently(outside, lambda: outside.heat.status(stack_id)).status
-        left = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
+        if status == "DELETE_FAILED":
+            left = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
+        elif listing.due():
+            with suppress(NoAnswer):  # Heat is at work, and its list may be long
+                left = listing.ask(lambda: _owned(outside.heat.resources(stack_id)))
         outside.progress.stage("resources deleted", total - len(left), total)
         if status == "DELETE_FAILED" and outside.clock.now() - asked[-1] >= BREATH:
             if len(asked) == TRIES:
@@ -80,7 +87,9 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
 
     ask()
     try:
-        wait_for(look, seconds=PATIENCE, clock=outside.clock, every=0.5, late=lambda: stack_id)
+        # Each resource of a large cluster asks for some patience.
+        seconds, every = PATIENCE + total, min(max(0.5, total / 50), RARELY)
+        wait_for(look, seconds=seconds, clock=outside.clock, every=every, late=lambda: stack_id)
     except TimedOut as error:
         raise blocked() from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,12 +19,11 @@ from cloudmesh_cluster.steps import reports as told
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.reports import Report
-from cloudmesh_cluster.steps.wait import Clock, TimedOut, wait_for
+from cloudmesh_cluster.steps.wait import Clock, Seldom, TimedOut, wait_for
 
 SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
 DEAF_HEAT = 120.0  # seconds for which Heat may give no answer before we give up
 RARELY = 2.0  # seconds between two questions about the largest cluster
-REST = 5.0  # how many times as long as its list of resources took Heat is not asked for another
 OTHERS = 60.0  # seconds that the others have at least once enough nodes have come
 STALLED = 300.0  # seconds in which nothing of a stack moves and Nova builds no server
 PATIENCE = 20.0  # seconds that one such question may take
@@ -98,18 +98,18 @@ def stack_made(watch: Watch, seen: Seen, expected: int, before: str | None = Non
     An update has begun when the time of the last one is no longer ``before``. Raises StackFailed
     with Heat's reasons, TimedOut with what is missing.
     """
-    heard = listed = watch.clock.now()
+    heard, listing = watch.clock.now(), Seldom(watch.clock)
 
     def look() -> Stack | None:
-        nonlocal heard, listed
+        nonlocal heard
         watch.progress.stage("servers made", len(_made(seen)), expected)
         try:
             stack = seen.stack = watch.heat.status(seen.stack_id)
-            began = watch.clock.now()
-            if began >= listed or stack.status not in UNDER_WAY:
+            if stack.status not in UNDER_WAY:
                 seen.resources = watch.heat.resources(seen.stack_id)
-                now = watch.clock.now()
-                listed = now + REST * (now - began)
+            elif listing.due():
+                with suppress(NoAnswer):  # Heat is at work, and its list may be long
+                    seen.resources = listing.ask(lambda: watch.heat.resources(seen.stack_id))
         except NoAnswer as error:
             if watch.clock.now() - heard < DEAF_HEAT:
                 return None

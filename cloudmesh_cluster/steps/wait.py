@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.errors import ClusterError
 
 T = TypeVar("T")
+
+REST = 5.0  # how many times as long as its last answer took a question rests
 
 
 class Clock(Protocol):
@@ -30,6 +33,27 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+@dataclass
+class Seldom:
+    """Says when a question may be asked again that takes much of who has to answer it."""
+
+    clock: Clock
+    again: float = float("-inf")
+
+    def due(self) -> bool:
+        """Whether the question has rested as long as its last answer asks for."""
+        return self.clock.now() >= self.again
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """The answer; while there is none, the question rests as well."""
+        began = self.clock.now()
+        try:
+            return question()
+        finally:
+            now = self.clock.now()
+            self.again = now + REST * (now - began)
 
 
 class TimedOut(ClusterError):

@@ -44,7 +44,11 @@ class Cm:
         """What the command came to; its exit status must be the one expected."""
         stdin = subprocess.DEVNULL if script is None else subprocess.PIPE
         with self.start(*words, stdin=stdin) as process:
-            stdout, stderr = process.communicate(script, timeout=600)
+            try:
+                stdout, stderr = process.communicate(script, timeout=600)
+            except BaseException:
+                process.kill()  # else it is waited for here, however long it takes
+                raise
         assert process.returncode == status, f"{words}: {process.returncode}\n{stdout}\n{stderr}"
         return Answer(stdout, stderr)
 

@@ -220,6 +220,7 @@ def run(name: str, cluster: str, cm: Cm, *values: str) -> Notebook:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.usefixtures("nothing_left")
 def test_the_slurm_notebook_runs_to_its_end(cm: Cm) -> None:
     done = run("slurm", "pi", cm)
@@ -230,6 +231,7 @@ def test_the_slurm_notebook_runs_to_its_end(cm: Cm) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.usefixtures("nothing_left")
 def test_the_hadoop_notebook_runs_to_its_end(cm: Cm) -> None:
     tarballs = sorted((ROOT / "build").glob("hadoop-*.tar.gz"))

@@ -1,0 +1,64 @@
+"""Deleting a large stack, which keeps Heat busy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloudmesh_cluster.model.cluster import Resource, Stack
+from cloudmesh_cluster.model.errors import NoAnswer, StackNotFound
+from cloudmesh_cluster.steps.delete import Outside, deleted
+
+from .test_create import Clock, Progress
+
+SERVERS = tuple(
+    Resource(f"demo-worker{n}", "OS::Nova::Server", "CREATE_COMPLETE", "", f"id{n}", "s")
+    for n in range(300)
+)
+
+
+@dataclass
+class Busy:
+    """Heat that takes five minutes to delete, and has no time to list resources meanwhile."""
+
+    clock: Clock
+    listed: list[float] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+
+    def status(self, stack_id: str) -> Stack:
+        if self.clock.at > 300:
+            raise StackNotFound("gone")
+        return Stack("s", "demo", "DELETE_IN_PROGRESS")
+
+    def resources(self, stack_id: str) -> tuple[Resource, ...]:
+        self.listed.append(self.clock.at)
+        if self.asked:
+            self.clock.sleep(10)
+            raise NoAnswer("Internal Error")
+        return SERVERS
+
+    def delete(self, stack_id: str) -> None:
+        self.asked.append(self.clock.at)
+
+
+@dataclass
+class Compute:
+    """Nothing is left; what was asked after is kept."""
+
+    ids: set[str] = field(default_factory=set)
+
+    def left(self, ids: Collection[str]) -> list[str]:
+        self.ids |= set(ids)
+        return []
+
+
+def test_a_heat_that_has_no_time_for_lists_goes_on_deleting_and_is_seldom_asked_for_them() -> None:
+    heat, compute = Busy(Clock()), Compute()
+    doors: Any = (heat, compute)
+
+    deleted("s", Outside(*doors, heat.clock, Progress()))
+
+    assert len(heat.asked) == 1
+    assert len(heat.listed) < 10
+    assert compute.ids == {"s", *(one.physical_id for one in SERVERS)}
