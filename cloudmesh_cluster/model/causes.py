@@ -163,6 +163,8 @@ def _of_reports(facts: Facts) -> str:
     """What the nodes' failures come to; the ones that never booted are behind all others."""
     unbooted = facts.without(BOOTED)
     troubles = facts.troubles
+    if not troubles and facts.code in SCRIPTS.values():  # of an update, whose scripts we run
+        return facts.code
     if unbooted and all(one.phase == WIRED for one in troubles):
         return codes.NOT_BOOTED
     for one in troubles:
@@ -190,6 +192,7 @@ def _of_checks(facts: Facts) -> str:
 _CLOSER: Mapping[str, Callable[[Facts], str]] = {
     codes.STACK_FAILED: _of_stack,
     codes.ROLE_SCRIPT: _of_reports,
+    codes.PRODUCT_SCRIPT: _of_reports,
     codes.TIME_OUT: _of_silence,
     codes.CHECK: _of_checks,
 }

@@ -96,3 +96,20 @@ class NoAnswer(CloudError):
     """The reply was lost: what was asked for may have happened."""
 
     code = codes.HEAT_SILENT
+
+
+class TakenBack(ClusterError):
+    """A command failed; the message also says what became of what it had begun."""
+
+    def __init__(
+        self,
+        problem: str,
+        next_step: str,
+        exit_status: ExitStatus,
+        *,
+        code: str = "",
+        more: str = "",
+    ) -> None:
+        super().__init__(problem, next_step, code=code)
+        self.exit_status = exit_status
+        self.more = more

@@ -16,6 +16,7 @@ from cloudmesh_cluster.model.errors import (
     NameTaken,
     NoAnswer,
     NodeError,
+    TakenBack,
 )
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import clipped, folded
@@ -93,23 +94,10 @@ class Altered:
     seconds: float
 
 
-class AlterFailed(ClusterError):
+class AlterFailed(TakenBack):
     """The change failed; the message also says what the cluster is now."""
 
-    def __init__(
-        self,
-        problem: str,
-        next_step: str,
-        exit_status: ExitStatus,
-        *,
-        code: str = "",
-        more: str = "",
-        nodes: Sequence[str] = (),
-    ) -> None:
-        super().__init__(problem, next_step, code=code)
-        self.exit_status = exit_status
-        self.more = more
-        self.nodes = tuple(nodes)  # those without which it would not have failed
+    nodes: tuple[str, ...] = ()  # those without which it would not have failed
 
 
 @dataclass
@@ -396,7 +384,9 @@ def _end(
     else:
         problem, status = f"{order.name} was not changed: {error.problem}", error.exit_status
     more = f"cm cluster explain {order.name} {kept.stamp}" if kept.stamp else ""
-    raise AlterFailed(problem, fate, status, code=kept.code, more=more, nodes=blamed) from error
+    failed = AlterFailed(problem, fate, status, code=kept.code, more=more)
+    failed.nodes = blamed
+    raise failed from error
 
 
 def _blamed(site: _Site, error: BaseException) -> tuple[str, ...]:

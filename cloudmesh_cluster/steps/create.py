@@ -21,6 +21,7 @@ from cloudmesh_cluster.model.errors import (
     NameTaken,
     NoAnswer,
     NodeError,
+    TakenBack,
     VerificationFailed,
 )
 from cloudmesh_cluster.model.keys import KeyPair
@@ -88,21 +89,8 @@ class Created:
     missing: tuple[str, ...] = ()  # the workers that failed, of which there need not be so many
 
 
-class CreateFailed(ClusterError):
+class CreateFailed(TakenBack):
     """Create failed; the message also says what became of the stack."""
-
-    def __init__(
-        self,
-        problem: str,
-        next_step: str,
-        exit_status: ExitStatus,
-        *,
-        code: str = "",
-        more: str = "",
-    ) -> None:
-        super().__init__(problem, next_step, code=code)
-        self.exit_status = exit_status
-        self.more = more
 
 
 Rescue = Callable[[follow.Seen, Sequence[str]], "Created | None"]
