@@ -16,7 +16,7 @@ TEST_CLOUD := $(CURDIR)/build/test-cloud
 PYTEST_ARGS ?=
 HADOOP := build/hadoop-$(shell sed -n 's:.*<hadoop\.version>\(.*\)</.*:\1:p' tests/hadoop-dist/pom.xml).tar.gz
 
-.PHONY: help demo test check lint types imports shellcheck docs notebooks dist bench live \
+.PHONY: help demo test check lint types imports shellcheck docs notebooks dist bench faults live \
         hadoop-dist clean
 
 help:
@@ -87,6 +87,10 @@ bench: $(STAMPS)/bench ## Measure what is promised about speed, beside others
 	    $(BIN)/python "$$one" || failed+=" $$one"
 	done
 	[ -z "$$failed" ] || { echo "not within what is wanted:$$failed"; exit 1; }
+
+faults: $(READY) ## Break things while clusters are made: RUNS=200 SEED=1 FIRST=1 CLOUDS=2
+	$(BIN)/python -m tests.faults --runs=$(or $(RUNS),200) --seed=$(or $(SEED),1) \
+	    --first=$(or $(FIRST),1) --clouds=$(or $(CLOUDS),2)
 
 live: $(READY) ## Run tests/live against the cloud that OS_CLOUD or OS_* name
 	CM_LIVE=1 $(BIN)/pytest tests/live $(PYTEST_ARGS)

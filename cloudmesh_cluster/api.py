@@ -24,6 +24,7 @@ from cloudmesh_cluster.model.errors import (
     VerificationFailed,
 )
 from cloudmesh_cluster.model.history import Run, estimate
+from cloudmesh_cluster.model.marks import Thing
 from cloudmesh_cluster.model.names import Outcome
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
@@ -34,7 +35,7 @@ from cloudmesh_cluster.shell.altering import Change
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import create as step
 from cloudmesh_cluster.steps import delete as deletion
-from cloudmesh_cluster.steps import power, verify
+from cloudmesh_cluster.steps import leftovers, power, verify
 from cloudmesh_cluster.steps.follow import Seen
 from cloudmesh_cluster.steps.layout import numbers
 from cloudmesh_cluster.steps.nodes import is_ours, server_ids
@@ -304,22 +305,35 @@ def deleted(name: str, cloud_name: str | None, environment: Environment) -> None
     Raises UsageError for a stack that is not ours, and NotDeleted.
     """
     workspace = environment.workspace(checked_name(name))
-    where = "there is no cloud"
     try:
         cloud = environment.cloud(cloud_name or workspace.order().get("cloud"))
-        where = f"cloud {cloud.name} has no such cluster"
-        stack = cloud.heat.stack(name)
-    except (NoCloud, StackNotFound):
+    except NoCloud:
         workspace.forget()
-        environment.progress.note(f"{name}: nothing to delete, {where}")
+        environment.progress.note(f"{name}: nothing to delete, there is no cloud")
+        return
+    doors = deletion.Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
+    try:
+        stack = deletion.patiently(doors, lambda: cloud.heat.stack(name))
+    except StackNotFound:
+        count = deletion.unmarked(lambda: _marked(name, cloud), doors)
+        workspace.forget()
+        environment.progress.close()
+        where = f"cloud {cloud.name} has no such cluster"
+        left = f"; {count} things that it had left are removed" if count else ""
+        environment.progress.note(f"{name}: nothing to delete, {where}{left}")
         return
     if not is_ours(stack):
         raise UsageError(
             f"stack {name} was not made by cm cluster, so it is left alone",
             f"To delete it all the same: openstack stack delete {name}",
         )
-    doors = deletion.Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
     deletion.deleted(stack.id, doors)
     workspace.forget()
     environment.progress.close()
     environment.progress.note(f"{name} is deleted, and nothing of it is left")
+
+
+def _marked(name: str, cloud: Cloud) -> Sequence[Thing]:
+    """What is marked as made for stacks of that name that are gone."""
+    found = leftovers.orphans(cloud.heat, cloud.compute)
+    return [one for one in found if one.mark and one.mark.cluster == name]

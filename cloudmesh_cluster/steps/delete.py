@@ -10,6 +10,8 @@ from typing import TypeVar
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.cluster import Resource
 from cloudmesh_cluster.model.errors import CloudError, NoAnswer, StackNotFound
+from cloudmesh_cluster.model.marks import Thing
+from cloudmesh_cluster.steps import leftovers
 from cloudmesh_cluster.steps.nodes import SERVER_TYPE
 from cloudmesh_cluster.steps.outside import Compute, Heat
 from cloudmesh_cluster.steps.progress import Progress
@@ -22,7 +24,7 @@ TRIES = 3  # how often a deletion that fails is asked for
 BREATH = 5.0  # seconds after asking for which a status may still be the old one
 PATIENCE = 600.0  # seconds for all of it
 RARELY = 2.0  # seconds between two questions about the largest cluster
-DEAF_HEAT = 120.0  # seconds for which Heat may give no answer
+DEAF_CLOUD = 120.0  # seconds for which the cloud may give no answer
 SETTLING = 60.0  # seconds in which what Heat has let go of may still be listed
 
 
@@ -49,12 +51,33 @@ def deleted(stack_id: str, outside: Outside) -> None:
     """
     owned: dict[str, Resource] = {}
     try:
-        owned = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
+        owned = patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
         _until_gone(stack_id, len(owned), outside)
     except StackNotFound:
         pass
     outside.progress.stage("resources deleted", len(owned), len(owned))
     _nothing_left({*owned, stack_id}, outside)
+    unmarked(lambda: leftovers.of_stack(stack_id, outside.compute), outside)
+
+
+def unmarked(marked: Callable[[], Sequence[Thing]], outside: Outside) -> int:
+    """How many things were removed that are marked as a gone stack's, though it did not know them.
+
+    Heat forgets what it had asked for when it was killed before it wrote down the answer. Raises
+    NotDeleted, naming what cannot be removed.
+    """
+    found = patiently(outside, marked)
+    doors = leftovers.Outside(outside.compute, outside.clock, outside.progress)
+    left = patiently(outside, lambda: leftovers.removed(found, doors)) if found else {}
+    if left:
+        lines = [f"{one.kind} {one.name or one.id}: {why}" for one, why in left.items()]
+        raise NotDeleted(
+            "\n".join(
+                ["the stack is gone, but not these, which are marked as made for it:", *lines]
+            ),
+            "Mend that, then type the delete again.",
+        )
+    return len(found)
 
 
 def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
@@ -64,7 +87,7 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
     listing = Seldom(outside.clock)
 
     def ask() -> None:
-        _patiently(outside, lambda: outside.heat.delete(stack_id))
+        patiently(outside, lambda: outside.heat.delete(stack_id))
         asked.append(outside.clock.now())
 
     def blocked() -> NotDeleted:
@@ -72,9 +95,9 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
 
     def look() -> bool | None:
         nonlocal left
-        status = _patiently(outside, lambda: outside.heat.status(stack_id)).status
+        status = patiently(outside, lambda: outside.heat.status(stack_id)).status
         if status == "DELETE_FAILED":
-            left = _patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
+            left = patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
         elif listing.due():
             with suppress(NoAnswer):  # Heat is at work, and its list may be long
                 left = listing.ask(lambda: _owned(outside.heat.resources(stack_id)))
@@ -94,8 +117,8 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
         raise blocked() from error
 
 
-def _patiently(outside: Outside, ask: Callable[[], T]) -> T:
-    """Heat's answer, though Heat may be silent for a while."""
+def patiently(outside: Outside, ask: Callable[[], T]) -> T:
+    """The cloud's answer, though it may be silent for a while."""
     silence = NoAnswer("")
 
     def answer() -> tuple[T] | None:
@@ -108,12 +131,12 @@ def _patiently(outside: Outside, ask: Callable[[], T]) -> T:
 
     try:
         return wait_for(
-            answer, seconds=DEAF_HEAT, clock=outside.clock, every=2, late=lambda: silence.problem
+            answer, seconds=DEAF_CLOUD, clock=outside.clock, every=2, late=lambda: silence.problem
         )[0]
     except TimedOut as error:
         raise NotDeleted(
-            f"the stack may still be there, for Heat does not answer: {error.problem}",
-            "When Heat is back, delete the cluster; one that is gone is no error.",
+            f"the stack may still be there, for the cloud does not answer: {error.problem}",
+            "When it is back, delete the cluster; one that is gone is no error.",
         ) from error
 
 
@@ -123,7 +146,10 @@ def _nothing_left(ids: set[str], outside: Outside) -> None:
 
     def look() -> bool | None:
         nonlocal left
-        left = outside.compute.left(ids)
+        try:
+            left = outside.compute.left(ids)
+        except NoAnswer as error:
+            left = (f"what nobody tells: {error.problem}",)
         return None if left else True
 
     try:

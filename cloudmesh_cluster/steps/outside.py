@@ -11,6 +11,7 @@ from cloudmesh_cluster.model.access import Access, Target
 from cloudmesh_cluster.model.cluster import Event, Resource, Stack, StackRequest
 from cloudmesh_cluster.model.demand import Quota
 from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.marks import Thing
 from cloudmesh_cluster.model.offer import Flavor, Image, Network, Server
 from cloudmesh_cluster.steps.verify import Runner
 
@@ -65,6 +66,10 @@ class Compute(Protocol):
     def console(self, server_id: str, lines: int = 60) -> str: ...
 
     def left(self, ids: Collection[str]) -> Sequence[str]: ...
+
+    def things(self) -> Sequence[Thing]: ...
+
+    def remove(self, thing: Thing, networks: Collection[str]) -> None: ...
 
 
 class Power(Protocol):

@@ -21,6 +21,7 @@ from cloudmesh_cluster.model.errors import (
     StackNotFound,
 )
 from cloudmesh_cluster.model.keys import KeyPair
+from cloudmesh_cluster.model.marks import Mark, Thing
 from cloudmesh_cluster.model.offer import Chosen, Flavor, Image
 from cloudmesh_cluster.model.plan import planned
 from cloudmesh_cluster.steps.create import CreateFailed, Order, Outside, create
@@ -110,6 +111,8 @@ class Compute:
 
     leaves: tuple[str, ...] = ()
     has: Mapping[str, Quota] | None = None
+    strays: tuple[Thing, ...] = ()
+    removed: list[str] = field(default_factory=list)
 
     def servers(self, ids: Collection[str]) -> tuple[()]:
         return ()
@@ -120,6 +123,12 @@ class Compute:
     def left(self, ids: Collection[str]) -> tuple[str, ...]:
         assert "server-1" in ids
         return self.leaves
+
+    def things(self) -> tuple[Thing, ...]:
+        return tuple(one for one in self.strays if one.id not in self.removed)
+
+    def remove(self, thing: Thing, networks: Collection[str]) -> None:
+        self.removed.append(thing.id)
 
     def images(self) -> tuple[()]:
         raise NotImplementedError
@@ -244,6 +253,17 @@ def test_a_cluster_that_fits_is_asked_for() -> None:
 
     assert isinstance(error, CreateFailed)
     assert heat.deletes == ["s1"]
+
+
+def test_what_heat_has_forgotten_is_removed_by_its_mark() -> None:
+    mine, other = Thing("server", "s8", "", Mark("demo", "s1")), Thing("server", "s9", "", None)
+    compute = Compute(strays=(mine, other))
+
+    error = outcome(Heat(), compute=compute)
+
+    assert isinstance(error, CreateFailed)
+    assert "The stack has been deleted" in error.next_step
+    assert compute.removed == ["s8"]
 
 
 def test_a_name_that_is_taken_is_never_deleted() -> None:
