@@ -26,6 +26,7 @@ def test_ten_runs_have_all_that_can_break() -> None:
         assert {run.acts[-1].fault.kind for run in runs if run.acts[-1].fault} == {*model.KINDS}
 
 
+@pytest.mark.timeout(5400)  # a slow machine is no broken run
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_cluster_outlives_what_breaks_and_leaves_nothing(
     number: int, cloud: Mapping[str, str], tmp_path: Path
