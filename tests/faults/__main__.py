@@ -32,6 +32,8 @@ def main(words: Sequence[str]) -> int:
     for name in list(os.environ):
         if name.startswith(("OS_", "CM_", "CLOUDMESH_")) and name != "CM_CLOUD_SOFTWARE":
             del os.environ[name]
+    for one in (signal.SIGINT, signal.SIGTERM):  # a shell's background ignores Ctrl-C
+        signal.signal(one, signal.default_int_handler)
     working.LOGS.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     outcomes: list[doing.Outcome] = []

@@ -16,7 +16,8 @@ LOGS = ROOT / "build" / "faults"
 
 def work(number: int, waiting: Any, ended: Any) -> None:
     """Take runs and do them on a cloud of this worker's own."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.default_int_handler)
     home = cloud.Home(state=ROOT / "build" / f"faults-cloud{number}", software=SOFTWARE)
     scratch = LOGS / f"scratch{number}"
     scratch.mkdir(parents=True, exist_ok=True)
