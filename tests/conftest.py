@@ -117,6 +117,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("cloud")
             if os.environ.get("CI"):  # once more, and the summary names it: RERUN
                 item.add_marker(pytest.mark.flaky(reruns=1))
+    # Last of all: what breaks the cloud's services may leave it slower for others.
+    items.sort(key=lambda item: "faults" in item.path.parts)
     reason = _no_cloud_because()
     left_out = [item for item in items if reason and item.get_closest_marker("cloud")]
     if left_out:
