@@ -137,6 +137,7 @@ def small_disk(home: Home, image: Path) -> Iterator[None]:
 
     Nodes that are there when it ends are ended.
     """
+    assert not nodes(home), "others have nodes on this cloud"
     with image.open("wb") as file:
         file.truncate(DISK_GB << 30)
     made = ["mkfs.ext4", "-q", "-m", "0", image], ["mount", "-o", "loop", image, home.nodes]
