@@ -205,13 +205,14 @@ def test_a_plan_touches_nothing_and_foretells_what_create_takes(cm: Cm, user: Co
     before = used(page)
 
     cm.run("cluster", "create", "good", "--workers=2")
-    taken = cm.run("cluster", "plan", "good", "--format=json", status=1).json
+    taken = cm.run("cluster", "plan", "other", "--format=json").json
+    fates = cm.run("cluster", "plan", "good", "--format=json").json
     cm.run("cluster", "delete", "good")
 
     assert page["fits"]
     grown = {what: used(taken)[what] - before[what] for what in before}
     assert grown == {what: needed[what] for what in before}
-    assert [one["what"] for one in taken["problems"]] == ["name"]
+    assert [one["fate"] for one in fates] == ["keep"] * 3
 
 
 def used(page: dict[str, Any]) -> dict[str, int]:
