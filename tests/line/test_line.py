@@ -194,10 +194,10 @@ def test_another_machine_sees_the_cluster_but_has_no_key(demo: Cm, tmp_path: Pat
     assert "made elsewhere" in refused.stderr
 
 
-def test_a_second_create_of_the_name_is_refused_and_harms_nothing(demo: Cm) -> None:
-    refused = demo.run("cluster", "create", "demo", status=1)
+def test_a_create_of_something_else_by_the_name_is_refused_and_harms_nothing(demo: Cm) -> None:
+    refused = demo.run("cluster", "create", "demo", "--product=slurm", status=1)
 
-    assert "there is a cluster demo already" in refused.stderr
+    assert "there is a cluster demo already, of product plain" in refused.stderr
     assert demo.run("cluster", "ssh", "demo", "--", "hostname").stdout == "demo-master\n"
 
 
