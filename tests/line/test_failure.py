@@ -365,7 +365,7 @@ def test_a_heat_engine_that_stops_in_the_middle(cm: Cm) -> None:
         until(create, "servers made")
         supervisor("stop", "heat-engine")
         try:
-            _, said = create.communicate(timeout=400)
+            _, said = create.communicate(timeout=900)
         finally:
             supervisor("start", "heat-engine")
 
