@@ -52,6 +52,9 @@ class Compute:
         self.ids |= set(ids)
         return []
 
+    def things(self) -> tuple[()]:
+        return ()
+
 
 def test_a_heat_that_has_no_time_for_lists_goes_on_deleting_and_is_seldom_asked_for_them() -> None:
     heat, compute = Busy(Clock()), Compute()
