@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(60 * 60)]  # emulated processors are slow
 
 OPTIONS = shlex.split(os.environ.get("CM_LIVE_OPTIONS", ""))
 NAME = "cm-live"

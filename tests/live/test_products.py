@@ -18,7 +18,8 @@ import pytest
 
 from .test_live import OPTIONS, cm
 
-pytestmark = pytest.mark.live
+# On emulated processors a JVM takes minutes to start; create has a time-out of its own.
+pytestmark = [pytest.mark.live, pytest.mark.timeout(3 * 60 * 60)]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = "/opt/hadoop/share/hadoop/mapreduce/hadoop-mapreduce-examples-*.jar"
