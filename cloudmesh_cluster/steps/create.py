@@ -297,9 +297,13 @@ def _end(
     problem = _problem(order, error, kept.files)
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         outside.progress.note(f"{type(error).__name__}: rolling back")
-    fate = rolled_back(
-        order.request.name, outside, seen, kept.where, keep=order.keep, interrupted=interrupted
-    )
+    silent = getattr(error, "code", "") == codes.HEAT_SILENT
+    if silent and seen.stack_id and not order.keep:
+        fate = _left_to_heat(order.request.name, outside, seen, kept.where)
+    else:
+        fate = rolled_back(
+            order.request.name, outside, seen, kept.where, keep=order.keep, interrupted=interrupted
+        )
     if not isinstance(error, ClusterError | KeyboardInterrupt):
         raise error
     status = ExitStatus.INTERRUPTED if interrupted else getattr(error, "exit_status", 1)
@@ -356,6 +360,15 @@ def _problem(order: Order, error: BaseException, files: Mapping[str, str]) -> st
                 script = one.reason.partition(" ")[0]
                 lines += [f"  {line}" for line in script_output(log, script)]
     return "\n".join(lines)
+
+
+def _left_to_heat(name: str, outside: Outside, seen: follow.Seen, where: str) -> str:
+    """What became of the stack of a Heat that was waited for long enough already."""
+    _ask_for_deletion(outside, seen.stack_id)
+    return (
+        f"Heat was asked to delete the stack, and does not say whether it will; {where}.\n"
+        f"When Heat is back: cm cluster delete {name}; one that is gone is no error."
+    )
 
 
 def rolled_back(
