@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -105,6 +105,7 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
         if status == "DELETE_FAILED" and outside.clock.now() - asked[-1] >= BREATH:
             if len(asked) == TRIES:
                 raise blocked()
+            _remove_forgotten(stack_id, left, outside)
             ask()
         return True if status == GONE else None
 
@@ -115,6 +116,17 @@ def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
         wait_for(look, seconds=seconds, clock=outside.clock, every=every, late=lambda: stack_id)
     except TimedOut as error:
         raise blocked() from error
+
+
+def _remove_forgotten(stack_id: str, known: Collection[str], outside: Outside) -> None:
+    """Remove what is marked as the stack's and Heat does not know: it keeps others from going.
+
+    What cannot be removed is told in the end, when Heat has failed again.
+    """
+    doors = leftovers.Outside(outside.compute, outside.clock, outside.progress)
+    with suppress(CloudError):
+        marked = leftovers.of_stack(stack_id, outside.compute)
+        leftovers.removed([one for one in marked if one.id not in known], doors)
 
 
 def patiently(outside: Outside, ask: Callable[[], T]) -> T:

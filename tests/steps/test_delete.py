@@ -8,6 +8,7 @@ from typing import Any
 
 from cloudmesh_cluster.model.cluster import Resource, Stack
 from cloudmesh_cluster.model.errors import NoAnswer, StackNotFound
+from cloudmesh_cluster.model.marks import Mark, Thing
 from cloudmesh_cluster.steps.delete import Outside, deleted
 
 from .test_create import Clock, Progress
@@ -65,3 +66,52 @@ def test_a_heat_that_has_no_time_for_lists_goes_on_deleting_and_is_seldom_asked_
     assert len(heat.asked) == 1
     assert len(heat.listed) < 10
     assert compute.ids == {"s", *(one.physical_id for one in SERVERS)}
+
+
+@dataclass
+class Forgetful:
+    """Heat that forgot a server, whose port keeps the security group from going."""
+
+    compute: Holding
+    asked: int = 0
+
+    def status(self, stack_id: str) -> Stack:
+        if self.asked and not self.compute.held:
+            raise StackNotFound("gone")
+        return Stack("s", "demo", "DELETE_FAILED")
+
+    def resources(self, stack_id: str) -> tuple[Resource, ...]:
+        kind = "OS::Neutron::SecurityGroup"
+        return (Resource("security_group", kind, "DELETE_FAILED", "in use", "g1", "s"),)
+
+    def delete(self, stack_id: str) -> None:
+        self.asked += 1
+
+
+@dataclass
+class Holding(Compute):
+    """The server that Heat forgot, and what Heat knows."""
+
+    held: list[Thing] = field(
+        default_factory=lambda: [
+            Thing("server", "id1", "demo-worker1", Mark("demo", "s")),
+            Thing("security group", "g1", "", Mark("demo", "s")),
+        ]
+    )
+    removals: list[str] = field(default_factory=list)
+
+    def things(self) -> tuple[Thing, ...]:  # type: ignore[override]
+        return tuple(self.held)
+
+    def remove(self, one: Thing, networks: Collection[str]) -> None:
+        self.removals.append(one.id)
+        self.held.clear()
+
+
+def test_a_server_that_heat_forgot_does_not_keep_the_stack_from_going() -> None:
+    compute = Holding()
+    doors: Any = (Forgetful(compute), compute)
+
+    deleted("s", Outside(*doors, Clock(), Progress()))
+
+    assert compute.removals == ["id1"]
