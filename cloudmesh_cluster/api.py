@@ -68,15 +68,7 @@ def created(wanted: Asked, environment: Environment, *, keep: bool = False) -> M
     if is_there(wanted.name, cloud):
         return Made(cloud, change=altering.resumed(wanted, environment, keep=keep))
     order = ordering.order(wanted, cloud, environment, keep=keep)
-    workspace = environment.workspace(wanted.name)
-    outside = step.Outside(
-        heat=cloud.heat,
-        compute=cloud.compute,
-        workspace=workspace,
-        connects=lambda access: environment.fleet(workspace, access),
-        clock=environment.clock,
-        progress=environment.progress,
-    )
+    outside = altering.outside(wanted.name, cloud, environment)
     history, product = environment.history(cloud.name), wanted.product.name
     environment.progress.expect(estimate(history.runs(), product, wanted.workers))
     try:

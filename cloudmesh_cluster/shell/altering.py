@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cloudmesh_cluster import products, render
-from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access
 from cloudmesh_cluster.model.cluster import MASTER, ROLES, Resource, Stack, StackRequest
 from cloudmesh_cluster.model.errors import ClusterError, NameTaken, UsageError
@@ -61,11 +60,7 @@ def found(name: str, environment: Environment) -> Found:
     workspace = environment.workspace(name)
     told = workspace.order()
     if workspace.keypair() is None or not told:
-        raise ClusterError(
-            f"this machine has no key for {name}: the cluster was made elsewhere",
-            f"Copy the folder {workspace.folder} from the machine that made it.",
-            code=codes.NO_KEY,
-        )
+        raise finding.no_key(name, environment)
     if stack.status.startswith("DELETE"):
         raise ClusterError(
             f"{name} is being deleted ({stack.status})",
@@ -272,7 +267,9 @@ def resumed(wanted: Asked, environment: Environment, *, keep: bool = False) -> C
     whole = grown(cluster.plan, [one for one in cluster.numbers if one not in has])
     leaving = [one.name for one in whole.workers if number(one) not in cluster.numbers]
     after = without(whole, leaving)
-    cluster = replace(cluster, stack=alter.quiet(cluster.stack, _outside(cluster, environment)))
+    cluster = replace(
+        cluster, stack=alter.quiet(cluster.stack, outside(cluster.name, cluster.cloud, environment))
+    )
     order = _order(cluster, environment, whole, after, {}, wanted.spec.timeout, {})
     order = replace(
         order,
@@ -370,7 +367,9 @@ def repaired(name: str, words: Sequence[str], environment: Environment) -> Chang
         for given in words
         for word in unfolded(given)
     ]
-    cluster = replace(cluster, stack=alter.quiet(cluster.stack, _outside(cluster, environment)))
+    cluster = replace(
+        cluster, stack=alter.quiet(cluster.stack, outside(cluster.name, cluster.cloud, environment))
+    )
     plan = cluster.plan
     order = _order(cluster, environment, plan, plan, {}, None, {})
     nodes = of_stack.nodes(cluster.stack, cluster.resources)
@@ -380,7 +379,7 @@ def repaired(name: str, words: Sequence[str], environment: Environment) -> Chang
         cluster.resources,
         cluster.known,
         order.after.checks,
-        _outside(cluster, environment),
+        outside(cluster.name, cluster.cloud, environment),
     )
     environment.progress.close()
     for one, why in ill.items():
@@ -451,11 +450,12 @@ def _requests(
     return request
 
 
-def _outside(cluster: Found, environment: Environment) -> create.Outside:
-    workspace = environment.workspace(cluster.name)
+def outside(name: str, cloud: Cloud, environment: Environment) -> create.Outside:
+    """The doors through which a cluster is made or changed."""
+    workspace = environment.workspace(name)
     return create.Outside(
-        heat=cluster.cloud.heat,
-        compute=cluster.cloud.compute,
+        heat=cloud.heat,
+        compute=cloud.compute,
         workspace=workspace,
         connects=lambda access: environment.fleet(workspace, access),
         clock=environment.clock,
@@ -464,6 +464,6 @@ def _outside(cluster: Found, environment: Environment) -> create.Outside:
 
 
 def _altered(cluster: Found, order: Order, environment: Environment) -> Change:
-    altered = alter.altered(order, _outside(cluster, environment))
+    altered = alter.altered(order, outside(cluster.name, cluster.cloud, environment))
     environment.progress.close()
     return Change(order, cluster.cloud.name, altered)

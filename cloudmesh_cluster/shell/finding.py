@@ -125,11 +125,7 @@ def access(name: str, environment: Environment) -> Access:
         return known
     found = cluster(name, environment)
     if workspace.keypair() is None:
-        raise ClusterError(
-            f"this machine has no key for {name}: the cluster was made elsewhere",
-            f"Copy the folder {workspace.folder} from the machine that made it.",
-            code=codes.NO_KEY,
-        )
+        raise no_key(name, environment)
     if not found.access.targets:
         raise ClusterError(
             f"the nodes of {name} have not reported their host keys ({found.stack.status})",
@@ -137,6 +133,15 @@ def access(name: str, environment: Environment) -> Access:
             code=codes.NOT_BOOTED,
         )
     return found.access
+
+
+def no_key(name: str, environment: Environment) -> ClusterError:
+    """The error of one whose workspace has no key for a cluster that is there."""
+    return ClusterError(
+        f"this machine has no key for {name}: the cluster was made elsewhere",
+        f"Copy the folder {environment.workspace(name).folder} from the machine that made it.",
+        code=codes.NO_KEY,
+    )
 
 
 def node(word: str, name: str, access: Access) -> Target:
