@@ -137,6 +137,13 @@ def _no_cloud_because() -> str:
     return ""
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was wrong with each test that was tried once more: the second try may fail otherwise."""
+    for one in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"first try of {one.nodeid}")
+        terminalreporter.line(one.longreprtext[-4000:])
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of all: what was left out, and why."""
     said = config.stash.get(LEFT_OUT, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from cloudmesh_cluster.steps.wait import wait_for
 MADE = follow.MADE
 QUIET = 1800.0  # seconds that Heat may take for what it is at
 BUSY = 300.0  # seconds in which Heat may still be at what it was asked before
+PARTING = 300.0  # seconds in which workers that had joined are let go of again
 DRAIN = ("sudo", "-n", "bash", "-s")
 
 
@@ -108,6 +110,7 @@ class _Site:
     generation: int
     verdicts: tuple[Verdict, ...] = ()
     touched: bool = False  # whether anything was changed that would have to be taken back
+    joined: bool = False  # whether the product may have begun to count on those that come
     drained: bool = False  # whether workers were asked to end their work
 
 
@@ -237,6 +240,7 @@ def _reach(
     )
     access = _of(goal.plan, site.seen.access)
     outside.workspace.save_access(site.seen.access)
+    site.joined = True
     _settle(site, watch, order, goal, access, again=new_master)
 
 
@@ -288,21 +292,33 @@ def _settle(
 def _shrink(site: _Site, watch: follow.Watch, order: Order, outside: Outside) -> None:
     """Those that leave end their work, the others do without them, then Heat takes them away."""
     site.touched = site.drained = True
-    _drain(site, watch, order, back=False)
+    _drain(site, watch, order, order.removed)
     staying = _of(order.after.plan, site.seen.access)
     _settle(site, watch, order, order.after, staying)
     _update_stack(site, watch, order, order.after.plan)
     outside.workspace.save_access(_of(order.after.plan, site.seen.access))
 
 
-def _drain(site: _Site, watch: follow.Watch, order: Order, *, back: bool) -> None:
-    script = order.drain(order.removed, back)
+def _drain(
+    site: _Site,
+    watch: follow.Watch,
+    order: Order,
+    leaving: Sequence[str],
+    *,
+    back: bool = False,
+    seconds: float = 0.0,
+) -> None:
+    """Return when these workers have ended their work, or with ``back`` take work again.
+
+    ``seconds`` is how long that may take; without it, as long as the change may. Raises NodeError.
+    """
+    script = order.drain(leaving, back)
     if not script:
         return
-    names = folded(order.removed)
+    names = folded(leaving)
     watch.progress.stage(f"{names} taken back" if back else f"{names} ends its work")
     access = site.seen.access
-    seconds = max(60.0, watch.deadline - watch.clock.now())
+    seconds = seconds or max(60.0, watch.deadline - watch.clock.now())
     with watch.connects(access) as fleet:
         outcomes = fleet.run(access.of(MASTER), DRAIN, stdin=script.encode(), timeout=seconds)
     for outcome in outcomes.values():
@@ -419,6 +435,10 @@ def _take_back(site: _Site, order: Order, outside: Outside) -> None:
     wanted = set(order.before.plan.names)
     stack = site.seen.stack
     settled = stack is not None and stack.status in follow.MADE and there == wanted
+    if site.joined and (came := [name for name in order.added if name in there]):
+        # What they took on meanwhile is not to go with them; one that is broken cannot help it.
+        with contextlib.suppress(NodeError):
+            _drain(site, watch, order, came, seconds=PARTING)
     before = of_stack.server_ids(site.seen.resources)
     if not settled:
         _update_stack(site, watch, order, order.before.plan)
@@ -427,5 +447,5 @@ def _take_back(site: _Site, order: Order, outside: Outside) -> None:
     access = _of(order.before.plan, site.seen.access)
     outside.workspace.save_access(access)
     if order.removed and site.drained:
-        _drain(site, watch, order, back=True)
+        _drain(site, watch, order, order.removed, back=True)
     _settle(site, watch, order, order.before, access)

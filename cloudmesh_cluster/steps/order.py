@@ -294,7 +294,9 @@ def again(
     }
 
     def drain(leaving: Sequence[str], back: bool) -> str:
-        return product.drain({**wanted.values, "leaving": list(leaving), "back": back})
+        staying = [one for one in plan.workers if one.name not in leaving]
+        values = {**wanted.values, "workers": len(staying)}
+        return product.drain({**values, "leaving": list(leaving), "back": back})
 
     goal = Goal(plan, wanted.scripts, wanted.checks, {**told, **new})
     return Again(goal, drain, wanted.carried)

@@ -216,6 +216,7 @@ def until_all_passes(cm: Cm) -> None:
 
 
 def test_a_worker_leaves_with_nothing_lost_and_one_of_its_name_joins(hdfs: Cm) -> None:
+    hdfs.run("cluster", "update", "hadoop", "--workers=2")  # if this was tried before
     hdfs.run("cluster", "update", "hadoop", "--remove=worker1")
 
     assert ordinary(hdfs, "hdfs dfs -cat text") == TEXT
@@ -224,6 +225,16 @@ def test_a_worker_leaves_with_nothing_lost_and_one_of_its_name_joins(hdfs: Cm) -
 
     assert ordinary(hdfs, "hdfs dfs -cat text") == TEXT
     until_all_passes(hdfs)
+
+
+def test_a_worker_that_had_joined_before_the_update_failed_leaves_again(hdfs: Cm) -> None:
+    hdfs.write("hadoop", "worker", '[ "$CM_NODE" != hadoop-worker3 ] || exit 7\n')
+
+    said = hdfs.run("cluster", "update", "hadoop", "--workers=3", status=1).stderr
+
+    assert "hadoop-worker3: role script ended with exit status 7" in said
+    assert "The cluster is as it was" in said
+    assert ordinary(hdfs, "hdfs dfs -cat text") == TEXT
 
 
 # ---- it fails ------------------------------------------------------------------------------------
