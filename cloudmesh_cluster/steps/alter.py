@@ -120,7 +120,8 @@ def altered(order: Order, outside: Outside) -> Altered:
     Raises AlterFailed after the evidence was recorded and what was changed was taken back.
     """
     began = outside.clock.now()
-    site = _Site(follow.Seen(order.stack_id), order.before.plan.generation)
+    seen = follow.Seen(order.stack_id, leaving=frozenset(order.removed))
+    site = _Site(seen, order.before.plan.generation)
     outside.workspace.save_order({**order.after.told, "ready": not order.unready})
     watch = _watch(order, outside)
     try:
@@ -291,7 +292,9 @@ def _settle(
 
 def _shrink(site: _Site, watch: follow.Watch, order: Order, outside: Outside) -> None:
     """Those that leave end their work, the others do without them, then Heat takes them away."""
-    site.touched = site.drained = True
+    site.touched = True
+    follow.nodes_booted(watch, site.seen)  # Heat may have made one just before a change was cut off
+    site.drained = True
     _drain(site, watch, order, order.removed)
     staying = _of(order.after.plan, site.seen.access)
     _settle(site, watch, order, order.after, staying)

@@ -75,6 +75,7 @@ class Seen:
     stack: Stack | None = None
     resources: tuple[Resource, ...] = ()
     nodes: tuple[Node, ...] = ()
+    leaving: frozenset[str] = frozenset()  # the names of nodes that nobody waits for
     reports: dict[tuple[str, str], Report] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     reached: dict[str, float] = field(default_factory=dict)  # when on the clock each stage ended
@@ -154,7 +155,7 @@ def _phases_passed(
     watch: Watch, seen: Seen, phases: Sequence[str], when_wired: Callable[[], None]
 ) -> None:
     asks = _Asks(watch)
-    total = len(seen.nodes)
+    total = sum(node.name not in seen.leaving for node in seen.nodes)
 
     def passed(phase: str) -> bool | None:
         if _missing(seen, phase):
@@ -200,7 +201,8 @@ def _passed(resources: Iterable[Resource]) -> Iterator[tuple[str, str]]:
 
 
 def _missing(seen: Seen, phase: str) -> list[str]:
-    return [node.name for node in seen.nodes if (node.name, phase) not in seen.reports]
+    waited_for = [node.name for node in seen.nodes if node.name not in seen.leaving]
+    return [name for name in waited_for if (name, phase) not in seen.reports]
 
 
 def _tell_reasons(watch: Watch, seen: Seen) -> None:

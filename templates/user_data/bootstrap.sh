@@ -108,6 +108,15 @@ host_key_file() {
   done
 }
 
+# As cloud-init prints them, which does so only after this script: the client may need them before.
+tell_console() {
+  {
+    echo '-----BEGIN SSH HOST KEY KEYS-----'
+    cat /etc/ssh/ssh_host_*_key.pub
+    echo '-----END SSH HOST KEY KEYS-----'
+  } >/dev/console || true
+}
+
 reload_sshd() { systemctl try-reload-or-restart ssh 2>/dev/null || systemctl try-reload-or-restart sshd; }
 
 # Until the wiring brings the real host keys, a certificate of the cluster's own CA proves them.
@@ -282,6 +291,7 @@ give_keys root
 install_wiring_end
 install_apply_end
 certify_host_key
+tell_console
 report booted 0 ''
 be_wired && run_scripts
 wait
