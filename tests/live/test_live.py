@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import openstack
 import pytest
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(60 * 60)]  # emulated processors are slow
@@ -50,6 +52,51 @@ def test_make_test_log_in_and_delete(home: Path) -> None:
         assert cm("cluster", "test", NAME, "--role=worker", every).splitlines()[1:] == [
             f"{NAME}-{node}" for node in ("master", "worker1", "worker2")
         ]
+    finally:
+        cm("cluster", "delete", NAME)
+    assert NAME not in cm("cluster", "list")
+
+
+def workers() -> list[str]:
+    """The names of the workers, as show tells them."""
+    nodes = json.loads(cm("cluster", "show", NAME, "--format=json"))["nodes"]
+    return [one["name"].removeprefix(f"{NAME}-") for one in nodes if one["role"] == "worker"]
+
+
+def meet() -> None:
+    """Every node logs in to every node by name."""
+    names = " ".join(["master", *workers()])
+    every = f"for n in {names}; do ssh -n -o BatchMode=yes $n true || exit; done"
+    cm("cluster", "test", NAME, every)
+
+
+def test_it_is_changed_stopped_and_repaired(home: Path) -> None:
+    cm("cluster", "write", NAME, "worker", stdin="echo $CM_NODE >/srv/node\n")
+    try:
+        cm("cluster", "create", NAME, "--workers=1", *OPTIONS)
+        cm("cluster", "update", NAME, "--workers=2")
+        assert workers() == ["worker1", "worker2"]
+        meet()
+
+        cm("cluster", "write", NAME, "worker", stdin="exit 7\n")
+        cm("cluster", "update", NAME, status=1)
+        assert "role-script" in cm("cluster", "explain", NAME)
+        cm("cluster", "write", NAME, "worker", stdin="echo $CM_NODE >/srv/node\n")
+
+        cm("cluster", "update", NAME, "--remove=worker1")
+        assert workers() == ["worker2"]
+
+        cm("cluster", "stop", NAME)
+        cm("cluster", "start", NAME)
+        assert cm("cluster", "ssh", NAME, "worker2", "cat", "/srv/node") == f"{NAME}-worker2\n"
+
+        cloud = openstack.connect()
+        lost = next(one for one in cloud.compute.servers() if one.name == f"{NAME}-worker2")
+        cloud.compute.delete_server(lost)
+        cloud.compute.wait_for_delete(lost, wait=300)
+        cm("cluster", "repair", NAME)
+        assert workers() == ["worker2"]
+        meet()
     finally:
         cm("cluster", "delete", NAME)
     assert NAME not in cm("cluster", "list")
