@@ -22,10 +22,18 @@ from cloudmesh_cluster.model.errors import (
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import clipped, folded
 from cloudmesh_cluster.model.plan import Plan, without_wirer
+from cloudmesh_cluster.model.timeline import VERIFIED
 from cloudmesh_cluster.render import Scripts
 from cloudmesh_cluster.steps import apply, follow, reports
 from cloudmesh_cluster.steps import nodes as of_stack
-from cloudmesh_cluster.steps.create import Outside, bring_file, insist, recorded, rolled_back
+from cloudmesh_cluster.steps.create import (
+    Outside,
+    bring_file,
+    insist,
+    keep_timeline,
+    recorded,
+    rolled_back,
+)
 from cloudmesh_cluster.steps.rekey import rekeyed
 from cloudmesh_cluster.steps.verify import verdicts as verdicts_of
 from cloudmesh_cluster.steps.wait import wait_for
@@ -126,6 +134,7 @@ def altered(order: Order, outside: Outside) -> Altered:
     watch = _watch(order, outside)
     try:
         _look(site, watch, order)
+        site.seen.old = frozenset(of_stack.server_ids(site.seen.resources).values())
         if order.added or order.anew or order.reshaped:
             _reach(site, watch, order, outside, order.whole, stack=True)
         elif not order.removed:
@@ -136,6 +145,7 @@ def altered(order: Order, outside: Outside) -> Altered:
         _end(site, watch, order, outside, error)
     access = _of(order.after.plan, site.seen.access)
     names = order.after.plan.names
+    keep_timeline(outside, site.seen, site.verdicts)
     outside.workspace.save_access(access)
     outside.workspace.save_order({**order.after.told, "ready": True})
     outside.workspace.save_applied({role: order.after.scripts[role].role for role in ROLES})
@@ -272,6 +282,7 @@ def _settle(
         apply.prepared(access, goal.scripts, fleet, workers=len(goal.plan.workers), again=again)
         watch.progress.stage("nodes wired", 0, len(nodes))
         apply.wired(nodes, access, fleet)
+        site.seen.hear([(one.name, reports.WIRED) for one in nodes], watch.clock.now())
         watch.progress.stage("nodes wired", len(nodes), len(nodes))
         apply.applied(
             access,
@@ -279,6 +290,7 @@ def _settle(
             seconds=max(60.0, watch.deadline - watch.clock.now()),
             clock=watch.clock,
             progress=watch.progress,
+            ended=lambda node: site.seen.hear([(node, reports.FINISHED)], watch.clock.now()),
         )
         site.verdicts = verdicts_of(
             {role: access.of(role) for role in ROLES},
@@ -286,6 +298,7 @@ def _settle(
             fleet,
             watch.clock,
             watch.progress,
+            settled=lambda node: site.seen.hear([(node, VERIFIED)], watch.clock.now()),
         )
     insist(site.verdicts)
 
@@ -348,6 +361,7 @@ def _update_stack(site: _Site, watch: follow.Watch, order: Order, plan: Plan) ->
     request = order.request(plan)
     before = watch.heat.status(order.stack_id).updated
     watch.progress.stage("stack update requested")
+    site.seen.reached.setdefault("updated", watch.clock.now())
 
     def accepted() -> bool | None:
         try:

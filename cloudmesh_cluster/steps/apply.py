@@ -6,7 +6,7 @@ The nodes' ends are in templates/user_data/bootstrap.sh.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cloudmesh_cluster.model import codes
 from cloudmesh_cluster.model.access import Access, Target
@@ -71,25 +71,33 @@ def prepared(
 
 
 def applied(
-    access: Access, fleet: Runner[Target], *, seconds: float, clock: Clock, progress: Progress
+    access: Access,
+    fleet: Runner[Target],
+    *,
+    seconds: float,
+    clock: Clock,
+    progress: Progress,
+    ended: Callable[[str], None],
 ) -> None:
     """Return when on every node the scripts have ended well; those that have do not run again.
 
-    A node whose connection is lost is asked again. Raises NotTaken as soon as a script fails, for
-    others may wait for what it was to bring.
+    ``ended`` is called with the name of each node where they have. A node whose connection is lost
+    is asked again. Raises NotTaken as soon as a script fails, for others may wait for what it was
+    to bring.
     """
     end = clock.now() + seconds
-    total, ended = len(access.targets), 0
+    total, count = len(access.targets), 0
     waiting: Sequence[Target] = access.targets
     lost: dict[str, Outcome] = {}
 
     def answered(name: str, outcome: Outcome) -> None:
-        nonlocal ended
+        nonlocal count
         if isinstance(outcome, NodeError):
             return
         _insist({name: outcome}, "has not ended its scripts")
-        ended += 1
-        progress.stage("scripts ended", ended, total)
+        count += 1
+        ended(name)
+        progress.stage("scripts ended", count, total)
 
     progress.stage("scripts ended", 0, total)
     for _ in range(TRIES):

@@ -144,7 +144,7 @@ def create(order: Order, outside: Outside, rescue: Rescue | None = None) -> Crea
             return rescued
         _end(order, outside, watch, seen, error, found)
     seen.reached["verified"] = outside.clock.now()
-    _keep_timeline(outside, seen, found)
+    keep_timeline(outside, seen, found)
     outside.workspace.save_order({**order.told, "ready": True})
     outside.workspace.save_applied({role: one.role for role, one in order.scripts.items()})
     return Created(
@@ -178,10 +178,13 @@ def _rescued(
         return None
 
 
-def _keep_timeline(outside: Outside, seen: follow.Seen, found: Sequence[Verdict]) -> None:
+def keep_timeline(outside: Outside, seen: follow.Seen, found: Sequence[Verdict]) -> None:
     """For the command timeline; a cluster is no worse without it."""
     with suppress(ClusterError):
-        outside.workspace.save_timeline(timeline.written(timeline.seen_by_create(seen, found)))
+        text = outside.workspace.timeline()
+        kept = timeline.read(text, timeline.FILE) if text else None
+        now = timeline.gone_on(kept, timeline.as_seen(seen, found), seen.old)
+        outside.workspace.save_timeline(timeline.written(now))
 
 
 def _durations(reached: Mapping[str, float]) -> dict[str, float]:
@@ -338,7 +341,7 @@ def recorded(
     files: Mapping[str, str] = {}
     code = record.code_of(error)
     try:
-        _keep_timeline(outside, seen, found)
+        keep_timeline(outside, seen, found)
         files = record.evidence(name, watch, seen, error, found, brief=brief)
         code = record.explained(files).code
         file = outside.workspace.save_record(files)

@@ -75,6 +75,7 @@ class Seen:
     stack: Stack | None = None
     resources: tuple[Resource, ...] = ()
     nodes: tuple[Node, ...] = ()
+    old: frozenset[str] = frozenset()  # the ids of servers that an update began with
     leaving: frozenset[str] = frozenset()  # the names of nodes that nobody waits for
     reports: dict[tuple[str, str], Report] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)

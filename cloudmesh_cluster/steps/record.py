@@ -52,7 +52,7 @@ def _gathered(
     if seen.stack_id:
         files |= _attempts(parts)
     files["reports.json"] = _json([asdict(one) for one in seen.reports.values()])
-    files[timeline.FILE] = timeline.written(timeline.seen_by_create(seen, verdicts))
+    files[timeline.FILE] = timeline.written(timeline.as_seen(seen, verdicts))
     files["verdicts.json"] = _json([_verdict(one) for one in verdicts])
     for name, server in server_ids(seen.resources).items():
         files[f"{name}/console.log"] = str(_attempt(_console(watch, server)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cloudmesh_cluster.model import timeline
 from cloudmesh_cluster.model.checks import Verdict
@@ -27,19 +27,19 @@ STAGE_OF = {
 UPDATE_BEGINS = "UPDATE_IN_PROGRESS"
 
 
-# ---- as create saw it ----------------------------------------------------------------------------
+# ---- as we saw it --------------------------------------------------------------------------------
 
 
-def seen_by_create(seen: Seen, verdicts: Iterable[Verdict] = ()) -> Timeline:
-    """The timeline of a create, or of as much of it as there was.
+def as_seen(seen: Seen, verdicts: Iterable[Verdict] = ()) -> Timeline:
+    """The timeline of a create or an update, or of as much of it as there was.
 
     What we saw ourselves is on our clock, whose zero is the request; what nodes tell is on theirs,
-    whose zero is when Heat took the request. Where none was made here, as by an update, all that
-    counts is what we saw.
+    whose zero is when Heat took the request. Of an update all that counts is what we saw.
     """
     made_here = "requested" in seen.reached
-    zero = seen.reached.get("requested", min(seen.heard.values(), default=0.0))
-    created = timeline.clock(seen.stack.created) if seen.stack and made_here else None
+    asked = seen.reached.get("requested", seen.reached.get("updated"))
+    zero = min(seen.heard.values(), default=0.0) if asked is None else asked
+    began = _began(seen)
     failed = {one.node for one in verdicts if not one.passed}
     heard = {key: at - zero for key, at in seen.heard.items()}
 
@@ -48,10 +48,10 @@ def seen_by_create(seen: Seen, verdicts: Iterable[Verdict] = ()) -> Timeline:
         mine = {phase: at for (name, phase), at in heard.items() if name == node}
         told = {stage: mine.get(stage) for stage in (ASKED, timeline.ACTIVE, VERIFIED)}
         latest = {STAGE_OF[phase]: at for phase, at in mine.items() if phase in STAGE_OF}
-        reached, broken = _reported(node, seen.reports, created)
+        reached, broken = _reported(node, seen.reports, began)
         return _moments(
             server,
-            created,
+            began,
             told | (reached if made_here else latest),
             latest,
             failed=broken or (VERIFIED if node in failed else ""),
@@ -59,6 +59,23 @@ def seen_by_create(seen: Seen, verdicts: Iterable[Verdict] = ()) -> Timeline:
 
     name = seen.stack.name if seen.stack else ""
     return Timeline(name, seen.stack_id, _in_order(map(moments, _servers(seen.resources))))
+
+
+def _began(seen: Seen) -> float | None:
+    """When Heat took the request, on its clock; None where none was made here."""
+    if seen.stack is None or not {"requested", "updated"} & set(seen.reached):
+        return None
+    return timeline.clock(seen.stack.created if "requested" in seen.reached else seen.stack.updated)
+
+
+def gone_on(kept: Timeline | None, now: Timeline, old: Collection[str]) -> Timeline:
+    """What to keep after a create or an update that began with servers of the ids ``old``.
+
+    Of those it saw too little: what was kept of them stays, unless that was how they failed.
+    """
+    known = [one for one in _known(kept, now.stack_id).values() if one.verified]
+    new = [one for one in now.nodes if one.server_id not in old]
+    return Timeline(now.cluster, now.stack_id, _in_order([*known, *new]))
 
 
 def written(found: Timeline) -> str:
@@ -84,15 +101,15 @@ def reconstructed(heat: Heat, compute: Compute, stack: Stack, kept: Timeline | N
     server was asked for and active, its own signals the rest; nobody tells when it was verified.
     """
     servers = _servers(heat.resources(stack.id))
-    known = _known(kept, stack)
+    known = _known(kept, stack.id)
     unknown = [one for one in servers if one.physical_id not in known]
     found = _from_cloud(heat, compute, stack, unknown) if unknown else {}
     all_of = {**known, **found}
     return Timeline(stack.name, stack.id, _in_order(all_of[one.physical_id] for one in servers))
 
 
-def _known(kept: Timeline | None, stack: Stack) -> dict[str, Moments]:
-    if kept is None or kept.stack_id != stack.id:
+def _known(kept: Timeline | None, stack_id: str) -> dict[str, Moments]:
+    if kept is None or kept.stack_id != stack_id:
         return {}
     return {one.server_id: one for one in kept.nodes if one.server_id}
 

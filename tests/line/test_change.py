@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import openstack
 import pytest
+
+from cloudmesh_cluster.model.timeline import STAGES
 
 from .conftest import Cm, things
 
@@ -156,7 +159,13 @@ def test_workers_join_and_the_others_stay_what_they_are(cm: Cm) -> None:
     said = cm.run("cluster", "update", "ch", "--workers=3").stderr
 
     after = servers(cm)
+    timeline = cm.run("cluster", "timeline", "ch", "--format=json")
     assert "ch-worker3 joined" in said
+    rows = [json.loads(one) for one in timeline.stdout.splitlines()]
+    assert [one["node"] for one in rows] == sorted(after)
+    moments = [rows[-1][stage] for stage in STAGES]
+    assert moments == sorted(moments)
+    assert rows[-1]["requested"] > rows[0]["requested"]
     assert {name: after[name] for name in before} == before
     meet(cm)
     ran = on_workers(cm, "wc -l < /srv/ran")

@@ -168,6 +168,9 @@ class Workspace:
 
     def save_access(self, access: Access) -> None: ...
 
+    def timeline(self) -> str:
+        return ""
+
     def save_timeline(self, timeline: str) -> None:
         self.saved.append("timeline")
 

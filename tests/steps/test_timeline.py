@@ -53,7 +53,7 @@ def test_create_has_the_moments_of_every_node_the_master_first() -> None:
     of.hear([("demo-master", "verified"), ("demo-worker1", "verified")], 133.0)
     of.hear([("demo-master", "verified")], 150.0)  # that it is heard again is no news
 
-    found = timeline.seen_by_create(of)
+    found = timeline.as_seen(of)
 
     assert (found.cluster, found.stack_id) == ("demo", "s1")
     assert [one.node for one in found.nodes] == ["demo-master", "demo-worker1"]
@@ -67,7 +67,7 @@ def test_a_node_whose_clock_is_ahead_is_held_to_when_we_heard_of_it() -> None:
     of = seen()
     of.reports["demo-worker1", "finished"] = report("demo-worker1", "finished", 3600)
 
-    found = {one.node: one for one in timeline.seen_by_create(of).nodes}
+    found = {one.node: one for one in timeline.as_seen(of).nodes}
 
     assert found["demo-worker1"].script == 30.5
     assert found["demo-worker1"].skew == 3569.5
@@ -79,7 +79,7 @@ def test_a_create_that_failed_tells_where_each_node_was() -> None:
     del of.reports["demo-master", "finished"]
     of.reports["demo-worker1", "finished"] = report("demo-worker1", "finished", 30, status=7)
 
-    master, worker = timeline.seen_by_create(of).nodes
+    master, worker = timeline.as_seen(of).nodes
 
     assert (master.failed, master.script) == ("", None)
     assert (worker.failed, worker.script) == ("script", 30.0)
@@ -89,7 +89,7 @@ def test_a_check_that_did_not_pass_fails_the_node_in_that_stage() -> None:
     of = seen()
     of.hear([("demo-master", "verified")], 140.0)
 
-    found = timeline.seen_by_create(of, [Verdict(LOGIN, "demo-master", passed=False, seen="no")])
+    found = timeline.as_seen(of, [Verdict(LOGIN, "demo-master", passed=False, seen="no")])
 
     assert [one.failed for one in found.nodes] == ["verified", ""]
 
@@ -98,15 +98,15 @@ def test_of_an_update_only_what_was_seen_counts() -> None:
     of = seen()
     of.reached.clear()
 
-    master = timeline.seen_by_create(of).nodes[0]
+    master = timeline.as_seen(of).nodes[0]
 
     assert (master.requested, master.skew) == ("", 0)
     assert (master.asked, master.active, master.ssh, master.script) == (0.0, 5.0, 16.5, 26.5)
 
 
 def test_a_create_that_never_came_to_servers_is_a_timeline_without_nodes() -> None:
-    assert timeline.seen_by_create(Seen()).nodes == ()
-    assert timeline.seen_by_create(Seen(reached={"requested": 5.0})).nodes == ()
+    assert timeline.as_seen(Seen()).nodes == ()
+    assert timeline.as_seen(Seen(reached={"requested": 5.0})).nodes == ()
 
 
 # ---- made elsewhere ------------------------------------------------------------------------------
@@ -211,12 +211,26 @@ def test_what_was_kept_of_another_stack_of_the_name_is_worth_nothing() -> None:
 
 
 def test_the_cloud_is_not_asked_for_what_is_known() -> None:
-    kept = timeline.seen_by_create(seen())
+    kept = timeline.as_seen(seen())
     assert reconstructed(Cloud(asked=False), kept) == replace(kept, cluster="demo")
 
 
+def test_an_update_keeps_what_was_known_and_adds_the_nodes_that_came() -> None:
+    good = Moments("demo-master", "master", "id-master", verified=33.0)
+    broken = Moments("demo-worker1", "worker", "id-1", failed="script")
+    came = Moments("demo-worker2", "worker", "id-2", verified=9.0)
+    seen_only = Moments("demo-master", "master", "id-master", asked=0.0)
+    kept = Timeline("demo", "s1", (good, broken))
+
+    now = timeline.gone_on(kept, Timeline("demo", "s1", (seen_only, came)), {"id-master", "id-1"})
+    fresh = timeline.gone_on(kept, Timeline("demo", "s2", (came,)), ())
+
+    assert now.nodes == (good, came)
+    assert fresh.nodes == (came,)
+
+
 def test_a_timeline_is_written_and_read() -> None:
-    found = timeline.seen_by_create(seen())
+    found = timeline.as_seen(seen())
     assert timeline.read(timeline.written(found), "timeline.json") == found
     with pytest.raises(ClusterError, match=r"timeline.json cannot be read"):
         timeline.read("{", "timeline.json")
