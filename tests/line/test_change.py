@@ -243,3 +243,16 @@ def test_workers_leave_by_name(cm: Cm) -> None:
     assert re.search(r"ch-worker\[\d,\d\] left", said)
     assert workers(cm) == [second]
     meet(cm)
+
+
+def test_another_flavor_makes_the_workers_anew_when_it_may(cm: Cm, user: Connection) -> None:
+    before = {one.name: one.id for one in user.compute.servers() if one.name.startswith("ch-")}
+
+    said = cm.run("cluster", "update", "ch", "--flavor=local.medium", "--allow-replace").stderr
+
+    now = {one.name: one for one in user.compute.servers() if one.name.startswith("ch-")}
+    anew = [name for name, server in now.items() if server.id != before[name]]
+    assert anew == [f"ch-{one}" for one in workers(cm)]
+    assert f"{anew[0]} was made anew" in said
+    assert now[anew[0]].flavor["original_name"] == "local.medium"
+    meet(cm)
