@@ -284,6 +284,8 @@ def resumed(wanted: Asked, environment: Environment, *, keep: bool = False) -> C
     ):
         return None
     environment.progress.note(f"{cluster.name} is there ({cluster.stack.status}): going on with it")
+    if wanted.given.expires:
+        environment.progress.note("--expires is left out: it holds from a cluster's first create")
     return _altered(cluster, order, environment)
 
 

@@ -167,16 +167,25 @@ def state(cm: Cm, job: str) -> str:
 
 
 def test_workers_join_and_leave_while_jobs_go_on(slurm: Cm) -> None:
+    """Also when the command is killed while it waits for a job."""
     submit = "cd /tmp; sbatch --parsable --output=/dev/null"
     staying = on_master(slurm, f'{submit} --nodelist=sl-worker1 --wrap="sleep 3000"').strip()
 
     slurm.run("cluster", "update", "sl", "--workers=3")
 
     joined = on_master(slurm, "srun --nodelist=sl-worker3 hostname")
-    leaving = on_master(slurm, f'{submit} --nodelist=sl-worker3 --wrap="sleep 20"').strip()
+    leaving = on_master(slurm, f'{submit} --nodelist=sl-worker3 --wrap="sleep 40"').strip()
 
-    slurm.run("cluster", "update", "sl", "--remove=worker3")
+    states = "sinfo --noheader --nodes=sl-worker3 --format=%T"
+    with slurm.start("cluster", "update", "sl", "--remove=worker3") as update:
+        draining = until(lambda: "drain" in on_master(slurm, states), 60)
+        update.kill()
+        update.communicate()
+    running = state(slurm, leaving)
+    slurm.run("cluster", "create", "sl")
 
+    assert draining
+    assert running == "RUNNING"
     assert joined == "sl-worker3\n"
     assert state(slurm, staying) == "RUNNING"
     assert state(slurm, leaving) == "COMPLETED"  # it was waited for
