@@ -8,7 +8,14 @@ from typing import Any
 
 from cloudmesh_cluster import products, render
 from cloudmesh_cluster.model.access import Access
-from cloudmesh_cluster.model.cluster import MASTER, ROLES, Resource, Stack, StackRequest
+from cloudmesh_cluster.model.cluster import (
+    MASTER,
+    ROLES,
+    WORKER,
+    Resource,
+    Stack,
+    StackRequest,
+)
 from cloudmesh_cluster.model.errors import ClusterError, NameTaken, UsageError
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.names import folded, unfolded
@@ -26,7 +33,7 @@ from cloudmesh_cluster.model.spec import (
 )
 from cloudmesh_cluster.shell import answers, files, finding
 from cloudmesh_cluster.shell.environment import Cloud, Environment
-from cloudmesh_cluster.steps import alter, apply, create, health, layout, preflight
+from cloudmesh_cluster.steps import alter, apply, choose, create, health, layout, preflight
 from cloudmesh_cluster.steps import nodes as of_stack
 from cloudmesh_cluster.steps import order as ordered
 from cloudmesh_cluster.steps.alter import Altered, AlterFailed, Goal, Order
@@ -34,6 +41,7 @@ from cloudmesh_cluster.steps.order import Asked
 from cloudmesh_cluster.steps.verify import verdicts
 
 Arguments = Mapping[str, Any]
+MADE_WITH = {"image": ROLES, "flavor": (WORKER,)}  # whose servers these parameters are for
 
 
 @dataclass(frozen=True)
@@ -85,12 +93,13 @@ class Change:
     def told(self) -> str:
         """What was done, in a sentence."""
         order = self.order
+        anew = [one for one in order.whole.plan.names if one in order.anew]
         parts = [
             f"{folded(names)} {what}"
             for names, what in (
                 (order.added, "joined"),
                 (order.removed, "left"),
-                (tuple(order.anew), "was made anew"),
+                (anew, "were made anew" if len(anew) > 1 else "was made anew"),
                 (self.missing, "failed and is missing"),
             )
             if names
@@ -235,19 +244,34 @@ def _leaving(cluster: Found, remove: str | None) -> list[str]:
 
 
 def _changed(cluster: Found, spec: Spec) -> dict[str, str]:
-    """The stack's parameters that are to have other values, which makes nodes anew."""
-    asked = {"image": spec.image, "flavor": spec.flavor}
-    now = cluster.stack.parameters
-    return {name: value for name, value in asked.items() if value and value != now.get(name)}
+    """The stack's parameters that are to have other values, which makes nodes anew.
+
+    Raises NotFound, listing what there is.
+    """
+    compute, now = cluster.cloud.compute, cluster.stack.parameters
+    asked = {}
+    if spec.image:
+        asked["image"] = choose.found(spec.image, compute.images(), "image").id
+    if spec.flavor:
+        asked["flavor"] = choose.found(spec.flavor, compute.flavors(), "flavor").name
+    return {name: value for name, value in asked.items() if value != now.get(name)}
 
 
 def _fates(cluster: Found, order: Order) -> list[answers.Row]:
-    """What each node will suffer: ``keep``, ``REPLACE``, ``add`` or ``remove``."""
-    fates = dict.fromkeys(order.after.plan.names, "keep")
+    """What each node will suffer: ``keep``, ``REPLACE``, ``add`` or ``remove``.
+
+    Heat's preview takes for new every value that is made of other resources, so it has all servers
+    replaced; only those are whose role another image or flavor is for.
+    """
+    plan = order.after.plan
+    fates = dict.fromkeys(plan.names, "keep")
     if order.reshaped:
         told = cluster.cloud.heat.preview(cluster.stack.id, order.request(order.whole.plan))
+        roles = {role for name in order.changed for role in MADE_WITH[name]}
         fates |= {
-            name: "REPLACE" for name, fate in told.items() if fate == "replaced" and name in fates
+            node.name: "REPLACE"
+            for node in plan.nodes
+            if node.role in roles and told.get(node.name) == "replaced"
         }
     fates |= dict.fromkeys(order.added, "add") | dict.fromkeys(order.removed, "remove")
     return [answers.change(name, fate) for name, fate in fates.items()]
@@ -437,6 +461,7 @@ def _order(
         node_keypair=keys[1],
         timeout_mins=minutes,
         carried=last.carried,
+        changed=frozenset(changed),
         reshaped=bool(changed),
     )
 

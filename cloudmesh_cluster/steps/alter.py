@@ -75,6 +75,7 @@ class Order:
     timeout_mins: int
     carried: Mapping[str, Path] = field(default_factory=dict)
     anew: frozenset[str] = frozenset()  # the names of nodes that Heat is to make anew
+    changed: frozenset[str] = frozenset()  # the stack's parameters that have other values
     reshaped: bool = False  # whether Heat has more to change than which nodes there are
     unready: bool = False  # whether it never was what was asked for: it is rolled back then
     keep: bool = False  # though it never was, it is not

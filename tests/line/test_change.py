@@ -134,9 +134,19 @@ def test_what_would_make_nodes_anew_is_refused(cm: Cm) -> None:
 
     said = cm.run("cluster", "update", "ch", "--flavor=local.medium", status=2).stderr
 
-    assert "ch-worker[1-2] would be made anew" in said
+    assert "cm cluster: ch-worker[1-2] would be made anew" in said
     assert "--allow-replace" in said
     assert servers(cm) == before
+
+
+def test_the_same_image_and_flavor_by_name_change_nothing(cm: Cm, user: Connection) -> None:
+    image = next(user.image.images()).name
+
+    same = cm.run("cluster", "update", "ch", f"--image={image}", "--flavor=local.small").stderr
+    other = cm.run("cluster", "update", "ch", "--flavor=local.smal", status=1).stderr
+
+    assert "nothing to do" in same
+    assert "no flavor 'local.smal'; did you mean local.small?" in other
 
 
 def test_a_cluster_that_cannot_grow_says_why(cm: Cm, admin: Connection, user: Connection) -> None:
