@@ -266,7 +266,7 @@ def _fates(cluster: Found, order: Order) -> list[answers.Row]:
     plan = order.after.plan
     fates = dict.fromkeys(plan.names, "keep")
     if order.reshaped:
-        told = cluster.cloud.heat.preview(cluster.stack.id, order.request(order.whole.plan))
+        told = cluster.cloud.heat.preview(cluster.stack.id, order.request(order.whole.plan, False))
         roles = {role for name in order.changed for role in MADE_WITH[name]}
         fates |= {
             node.name: "REPLACE"
@@ -456,7 +456,9 @@ def _order(
         whole=new.goal,
         after=last.goal,
         known=cluster.known,
-        request=_requests(keys, minutes, changed),
+        request=_requests(
+            keys, minutes, changed, {name: cluster.stack.parameters[name] for name in changed}
+        ),
         drain=last.drain,
         node_keypair=keys[1],
         timeout_mins=minutes,
@@ -467,11 +469,15 @@ def _order(
 
 
 def _requests(
-    keys: Sequence[KeyPair], minutes: int, changed: Mapping[str, str]
-) -> Callable[[Plan], StackRequest]:
-    def request(plan: Plan) -> StackRequest:
+    keys: Sequence[KeyPair], minutes: int, changed: Mapping[str, str], was: Mapping[str, str]
+) -> Callable[[Plan, bool], StackRequest]:
+    def request(plan: Plan, back: bool) -> StackRequest:
         return render.update_request(
-            plan, nodes=keys[0], ca=keys[2], timeout_mins=minutes, changed=changed
+            plan,
+            nodes=keys[0],
+            ca=keys[2],
+            timeout_mins=minutes,
+            changed=was if back else changed,
         )
 
     return request

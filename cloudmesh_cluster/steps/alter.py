@@ -59,8 +59,9 @@ class Goal:
 class Order:
     """A change of a cluster: what it is, what it is to be, and what that takes.
 
-    ``request`` makes of a plan what Heat is sent, ``drain`` of names the product's script for the
-    master that lets these workers end their work, or with ``back`` takes them back.
+    ``request`` makes of a plan what Heat is sent, or with ``back`` what makes the stack what it was;
+    ``drain`` makes of names the product's script for the master that lets these workers end their
+    work, or with ``back`` takes them back.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Order:
     whole: Goal  # with what comes, and still with what leaves
     after: Goal
     known: Access  # how nodes were reached until now
-    request: Callable[[Plan], StackRequest]
+    request: Callable[[Plan, bool], StackRequest]
     drain: Callable[[Sequence[str], bool], str]
     node_keypair: KeyPair
     timeout_mins: int
@@ -260,7 +261,7 @@ def _mark(site: _Site, watch: follow.Watch, order: Order) -> None:
     """Have Heat make anew the nodes that are to be; one without a server it makes anyway."""
     for one in site.seen.resources:
         if one.name in order.anew and one.type == of_stack.SERVER_TYPE:
-            watch.heat.mark_unhealthy(one.stack_id, one.name, "to be made anew by cm cluster")
+            watch.heat.mark_unhealthy(one.stack_id, one.name, follow.MARKED)
 
 
 def _settle(
@@ -355,11 +356,13 @@ def _of(plan: Plan, access: Access) -> Access:
     return replace(access, targets=tuple(one for one in access.targets if one.name in plan.names))
 
 
-def _update_stack(site: _Site, watch: follow.Watch, order: Order, plan: Plan) -> None:
+def _update_stack(
+    site: _Site, watch: follow.Watch, order: Order, plan: Plan, *, back: bool = False
+) -> None:
     """Return when Heat has made the stack what the plan has."""
     site.generation += 1
     plan = replace(without_wirer(plan), generation=site.generation)
-    request = order.request(plan)
+    request = order.request(plan, back)
     before = watch.heat.status(order.stack_id).updated
     watch.progress.stage("stack update requested")
     site.seen.reached.setdefault("updated", watch.clock.now())
@@ -443,7 +446,10 @@ def _fate(site: _Site, order: Order, outside: Outside, where: str) -> str:
         return f"Interrupted again, before it was what it had been; {again}"
     except ClusterError as error:
         return f"It could not be made what it was: {error.problem}\nAlso, {again}"
-    return f"The cluster is as it was; {where}."
+    servers = of_stack.server_ids(site.seen.resources)
+    anew = [name for name, server in servers.items() if server not in site.seen.old]
+    lost = f", but what was on {folded(anew)} is lost" if anew else ""
+    return f"The cluster is as it was{lost}; {where}."
 
 
 def _take_back(site: _Site, order: Order, outside: Outside) -> None:
@@ -459,7 +465,7 @@ def _take_back(site: _Site, order: Order, outside: Outside) -> None:
             _drain(site, watch, order, came, seconds=PARTING)
     before = of_stack.server_ids(site.seen.resources)
     if not settled:
-        _update_stack(site, watch, order, order.before.plan)
+        _update_stack(site, watch, order, order.before.plan, back=True)
         _forget_replaced(site, before)
         follow.nodes_booted(watch, site.seen)
     access = _of(order.before.plan, site.seen.access)

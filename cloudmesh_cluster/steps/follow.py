@@ -27,6 +27,7 @@ RARELY = 2.0  # seconds between two questions about the largest cluster
 OTHERS = 60.0  # seconds that the others have at least once enough nodes have come
 STALLED = 300.0  # seconds in which nothing of a stack moves and Nova builds no server
 PATIENCE = 20.0  # seconds that one such question may take
+MARKED = "to be made anew by cm cluster"  # the reason of a resource that we have Heat replace
 MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 UNDER_WAY = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 STAGES = {told.BOOTED: "nodes booted", told.WIRED: "nodes wired", told.FINISHED: "scripts ended"}
@@ -209,7 +210,7 @@ def _missing(seen: Seen, phase: str) -> list[str]:
 def _tell_reasons(watch: Watch, seen: Seen) -> None:
     """Say a failure when Heat first has it: Heat tries a server five times before it gives up."""
     for one in seen.resources:
-        bad = one.status.endswith("FAILED") and one.reason
+        bad = one.status.endswith("FAILED") and one.reason not in ("", MARKED)
         if bad and seen.reasons.get(one.name) != (reason := plain(one.reason)):
             seen.reasons[one.name] = reason
             watch.progress.note(f"{one.name}: {reason}")

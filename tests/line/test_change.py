@@ -255,6 +255,20 @@ def test_workers_leave_by_name(cm: Cm) -> None:
     meet(cm)
 
 
+def test_workers_that_no_host_can_hold_are_made_anew_as_they_were(cm: Cm, user: Connection) -> None:
+    words = ("cluster", "update", "ch", "--flavor=local.huge", "--allow-replace")
+
+    said = cm.run(*words, status=1).stderr
+
+    worker = workers(cm)[0]
+    assert f"ch-{worker}: No valid host was found" in said
+    assert f"The cluster is as it was, but what was on ch-{worker} is lost" in said
+    assert "Code: no-valid-host" in said
+    now = next(one for one in user.compute.servers() if one.name == f"ch-{worker}")
+    assert now.flavor["original_name"] == "local.small"
+    meet(cm)
+
+
 def test_another_flavor_makes_the_workers_anew_when_it_may(cm: Cm, user: Connection) -> None:
     before = {one.name: one.id for one in user.compute.servers() if one.name.startswith("ch-")}
 

@@ -141,7 +141,9 @@ def change(fleet: Fleet, workspace: Workspace, before: Plan, after: Plan) -> Alt
         whole=goal(PLAN),
         after=goal(after),
         known=known("demo-master", "demo-worker1"),
-        request=lambda plan: StackRequest("demo", "", {}, {"names": " ".join(plan.names)}, (), 30),
+        request=lambda plan, back: StackRequest(
+            "demo", "", {}, {"names": " ".join(plan.names)}, (), 30
+        ),
         drain=lambda names, back: f"{' '.join(names)} {'back' if back else 'leave'}",
         node_keypair=KeyPair("public", "private"),
         timeout_mins=10,
