@@ -59,9 +59,9 @@ class Goal:
 class Order:
     """A change of a cluster: what it is, what it is to be, and what that takes.
 
-    ``request`` makes of a plan what Heat is sent, or with ``back`` what makes the stack what it was;
-    ``drain`` makes of names the product's script for the master that lets these workers end their
-    work, or with ``back`` takes them back.
+    ``request`` makes of a plan what Heat is sent, or with ``back`` what makes the stack what it
+    was; ``drain`` makes of names the product's script for the master that lets these workers end
+    their work, or with ``back`` takes them back.
     """
 
     name: str
