@@ -80,7 +80,10 @@ def test_it_is_changed_stopped_and_repaired(home: Path) -> None:
 
         cm("cluster", "write", NAME, "worker", stdin="exit 7\n")
         cm("cluster", "update", NAME, status=1)
-        assert "role-script" in cm("cluster", "explain", NAME)
+        records = home / ".cloudmesh" / "cluster" / NAME / "records"
+        stamp = max(records.iterdir()).name.partition(".")[0]
+        assert "role-script" in cm("cluster", "explain", NAME, stamp)
+        assert "healthy" in cm("cluster", "explain", NAME)
         cm("cluster", "write", NAME, "worker", stdin="echo $CM_NODE >/srv/node\n")
 
         cm("cluster", "update", NAME, "--remove=worker1")
