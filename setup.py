@@ -85,7 +85,7 @@ setup(
         "notebook": NOTEBOOK,
         "test": TEST,
         "docs": ["sphinx", "myst-nb"],  # not nbsphinx, which needs pandoc
-        "bench": ["ClusterShell", "ssh2-python"],
+        "bench": ["ClusterShell", "ansible-core", "ssh2-python"],
     },
     entry_points={
         "console_scripts": [

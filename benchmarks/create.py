@@ -31,7 +31,10 @@ def main() -> None:
     cloud.up(home, lambda line: print(line, file=sys.stderr))
     with tempfile.TemporaryDirectory() as folder:
         environ = {**os.environ, **cloud.exports(home), "HOME": folder}
-        rounds = [(timed(by_cm, environ), timed(by_hand, environ)) for _ in range(ROUNDS)]
+        rounds = []
+        for _ in range(ROUNDS):
+            rounds.append((timed(by_cm, environ), timed(by_hand, environ)))
+            print("round: {:.1f} s, by hand {:.1f} s".format(*rounds[-1]), file=sys.stderr)
     print(f"create of 1 + {WORKERS}, seconds in {ROUNDS} rounds")
     for place, name in enumerate(("cm cluster create", "openstack and by hand")):
         print(f"  {name:24}" + "".join(f"{both[place]:8.1f}" for both in rounds))
@@ -65,14 +68,20 @@ def by_hand(environ: dict[str, str]) -> None:
                       "-f", "value")  # fmt: skip
     addresses = [line.split()[0] for line in hosts.splitlines()]
     identity = Path(environ["HOME"]) / ".cloudmesh" / "cluster" / NAME / "id_ed25519"
+    by_hand_known(identity).unlink(missing_ok=True)  # addresses come back, with other host keys
     with ThreadPoolExecutor(len(addresses)) as pool:
         list(pool.map(lambda address: check(identity, address), addresses))
+
+
+def by_hand_known(identity: Path) -> Path:
+    """Where the host keys are that were taken by hand."""
+    return identity.parent / "by_hand"
 
 
 def check(identity: Path, address: str) -> None:
     """Log in until the node's scripts have ended; by hand, a host key is taken as it comes."""
     options = ["-i", str(identity), "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes",
-               "-o", f"UserKnownHostsFile={identity.parent}/by_hand"]  # fmt: skip
+               "-o", f"UserKnownHostsFile={by_hand_known(identity)}"]  # fmt: skip
     for _ in range(600):
         words = ["ssh", *options, f"debian@{address}", "test", "-e", FINISHED]
         if subprocess.run(words, capture_output=True, check=False).returncode == 0:

@@ -1,12 +1,13 @@
-"""Verify N nodes by SSH, and let ClusterShell's clush and ssh2-python do the same work.
+"""Verify N nodes by SSH, and let clush, ssh2-python and ansible do the same work.
 
 Real OpenSSH servers on loopback addresses; every client runs the same script, which is what one
 small check comes to, checks the host key, and is a process of its own, so that its start counts.
 The servers share the machine with the client: beyond a few dozen nodes they are the limit.
 
-    python benchmarks/verify.py [N...]         (default 10 100 500)
+    python benchmarks/verify.py [N...]         (default 10 100 500 1000)
 
-Needs openssh-server, and the extras "bench": ClusterShell and ssh2-python.
+Then 100 nodes beside ansible, 100 of which some are in trouble, and 100 through one jump host.
+Needs openssh-server, and the extras "bench": ClusterShell, ssh2-python and ansible-core.
 """
 
 from __future__ import annotations
@@ -29,12 +30,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-SIZES = (10, 100, 500)
+SIZES = (10, 100, 500, 1000)
 ROUNDS = 3
 POOL = 64  # connections at once, for every client
 TIMEOUT = 5.0  # seconds, where some nodes hang
 WALL_LIMIT = 1.3  # times the best of the others
 CPU_LIMIT = 6.0  # ms a node
+LARGE = 1000  # nodes, from which on these three are promised as well
+LARGE_WALL_LIMIT = 1.15  # times ssh2-python's
+LARGE_CPU_LIMIT = 1 / 3  # of clush's
+LARGE_MEMORY_LIMIT = 64.0  # MB
+ANSIBLE_LIMIT = 10.0  # times our CPU: an order
 # Installed programs have their bytecode compiled; a checkout may forbid to keep it.
 ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
@@ -65,7 +71,8 @@ def ours(task: dict[str, Any]) -> dict[str, int]:
         Target(address, address, task["login"], (task["host_key"],), task["port"])
         for address in task["addresses"]
     ]
-    with Fleet(Path(task["identity"]), connect_timeout=TIMEOUT, pool=POOL) as fleet:
+    jump = targets[0] if task.get("jump") else None
+    with Fleet(Path(task["identity"]), jump=jump, connect_timeout=TIMEOUT, pool=POOL) as fleet:
         found = verdicts({"worker": targets}, [small_check()], fleet, SystemClock(), Quiet())
     return {
         "fine": sum(verdict.passed for verdict in found),
@@ -134,12 +141,14 @@ class Cost:
 
     wall: float
     cpu: float
+    memory: float  # MB, the most at any time
     answers: dict[str, int]
 
 
 def cost(client: str, task: dict[str, Any]) -> Cost:
-    argv = clush(task) if client == "clush" else [sys.executable, __file__, "--client", client]
-    stdin = None if client == "clush" else json.dumps(task).encode()
+    command = COMMANDS.get(client)
+    argv = command(task) if command else [sys.executable, __file__, "--client", client]
+    stdin = None if command else json.dumps(task).encode()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as given:
         given.write(stdin or b"")
         given.seek(0)
@@ -150,8 +159,8 @@ def cost(client: str, task: dict[str, Any]) -> Cost:
         process.returncode = 0  # reaped above, where its use of the CPU is told
         output.seek(0)
         said = output.read()
-    answers = {"fine": said.count(b"fine\n")} if client == "clush" else json.loads(said)
-    return Cost(wall, usage.ru_utime + usage.ru_stime, answers)
+    answers = {"fine": said.count(b"fine\n")} if command else json.loads(said)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, answers)
 
 
 def clush(task: dict[str, Any]) -> list[str]:
@@ -170,6 +179,24 @@ def clush(task: dict[str, Any]) -> list[str]:
         "-t", str(TIMEOUT), "-u", "30", "-o", options, "-N", "--nostdin",
         f"bash -c {shlex.quote(task['script'])}",
     ]  # fmt: skip
+
+
+def ansible(task: dict[str, Any]) -> list[str]:
+    program = shutil.which("ansible", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program, "ansible-core is not installed"
+    options = (
+        f"-o BatchMode=yes -o StrictHostKeyChecking=yes -p {task['port']} "
+        f"-o UserKnownHostsFile={task['known_hosts']} -o KexAlgorithms=curve25519-sha256 "
+        "-o ControlMaster=no"
+    )
+    return [
+        program, "all", "-i", ",".join([*task["addresses"], ""]), "-u", task["login"], "-f",
+        str(POOL), "--private-key", task["identity"], "--ssh-common-args", options, "-m", "raw",
+        "-a", f"bash -c {shlex.quote(task['script'])}",
+    ]  # fmt: skip
+
+
+COMMANDS = {"clush": clush, "ansible": ansible}  # clients that are programs of others
 
 
 @contextlib.contextmanager
@@ -217,7 +244,7 @@ def compare(sizes: Sequence[int]) -> None:
         print(
             f"{'nodes':>5}  {'client':<12} {'wall s':>7} {'less start':>11} {'nodes/s':>8}", end=""
         )
-        print(f" {'CPU s':>7} {'less start, ms/node':>20}")
+        print(f" {'CPU s':>7} {'less start, ms/node':>20} {'MB':>5}")
         for client, start in starts.items():
             print(f"start  {client:<12} {start.wall:>7.2f} {'':>11} {'':>8} {start.cpu:>7.2f}")
         for size in sizes:
@@ -229,14 +256,14 @@ def compare(sizes: Sequence[int]) -> None:
             figures = {client: Figures.of(costs[client], starts[client], size) for client in ALL}
             for client in ALL:
                 told(size, client, figures[client], costs[client])
-            judged(figures)
+            judged(size, figures)
 
 
 def start_of(client: str, task: dict[str, Any]) -> Cost:
     """What it takes to start and call nobody."""
     cost(client, {**task, "addresses": task["addresses"][:1]})  # compiles what it imports
     costs = [cost(client, {**task, "addresses": []}) for _ in range(ROUNDS)]
-    return Cost(min(c.wall for c in costs), min(c.cpu for c in costs), {})
+    return Cost(min(c.wall for c in costs), min(c.cpu for c in costs), 0.0, {})
 
 
 @contextlib.contextmanager
@@ -256,12 +283,14 @@ class Figures:
     net_wall: float
     cpu: float
     net_cpu_ms: float
+    memory: float
 
     @classmethod
     def of(cls, costs: Sequence[Cost], start: Cost, size: int) -> Figures:
         wall = min(one.wall for one in costs)
         cpu = min(one.cpu for one in costs)
-        return cls(wall, wall - start.wall, cpu, (cpu - start.cpu) * 1000 / size)
+        net_cpu_ms = (cpu - start.cpu) * 1000 / size
+        return cls(wall, wall - start.wall, cpu, net_cpu_ms, max(one.memory for one in costs))
 
 
 def told(size: int, client: str, figures: Figures, costs: Sequence[Cost]) -> None:
@@ -270,12 +299,13 @@ def told(size: int, client: str, figures: Figures, costs: Sequence[Cost]) -> Non
             print(f"       {client} reached only {one.answers}")
     print(
         f"{size:>5}  {client:<12} {figures.wall:>7.2f} {figures.net_wall:>11.2f} "
-        f"{size / figures.wall:>8.0f} {figures.cpu:>7.2f} {figures.net_cpu_ms:>20.2f}",
+        f"{size / figures.wall:>8.0f} {figures.cpu:>7.2f} {figures.net_cpu_ms:>20.2f} "
+        f"{figures.memory:>5.0f}",
         flush=True,
     )
 
 
-def judged(figures: dict[str, Figures]) -> None:
+def judged(size: int, figures: dict[str, Figures]) -> None:
     mine = figures["cm"]
     others = [one for client, one in figures.items() if client != "cm"]
     ratio = mine.wall / min(one.wall for one in others)
@@ -285,6 +315,47 @@ def judged(figures: dict[str, Figures]) -> None:
         f"({met(net_ratio <= WALL_LIMIT)} {WALL_LIMIT}); CPU {mine.net_cpu_ms:.1f} ms a node "
         f"({met(mine.net_cpu_ms <= CPU_LIMIT)} {CPU_LIMIT:g})",
         flush=True,
+    )
+    if size >= LARGE:
+        wall = mine.wall / figures["ssh2-python"].wall
+        cpu = mine.cpu / figures["clush"].cpu
+        print(
+            f"       cm: wall {wall:.2f} x ssh2-python's "
+            f"({met(wall <= LARGE_WALL_LIMIT)} {LARGE_WALL_LIMIT}); CPU {cpu:.2f} x clush's "
+            f"({met(cpu <= LARGE_CPU_LIMIT)} {LARGE_CPU_LIMIT:.2f}); {mine.memory:.0f} MB "
+            f"({met(mine.memory <= LARGE_MEMORY_LIMIT)} {LARGE_MEMORY_LIMIT:g})",
+            flush=True,
+        )
+
+
+def beside_ansible(size: int = 100) -> None:
+    """The same script by ansible's raw module, which is the least that it can do."""
+    with bytecode_kept(), task_for(addresses_of(size)) as task:
+        mine, other = (
+            min_of([cost(client, task) for _ in range(2)]) for client in ("cm", "ansible")
+        )
+    ratio = other.cpu / mine.cpu
+    print(
+        f"\n{size} nodes by ansible: {other.answers}, {ratio:.1f} x our CPU "
+        f"({met(ratio >= ANSIBLE_LIMIT)} {ANSIBLE_LIMIT:g} and more), "
+        f"{other.wall / mine.wall:.1f} x our wall"
+    )
+
+
+def min_of(costs: Sequence[Cost]) -> Cost:
+    return min(costs, key=lambda one: one.cpu)
+
+
+def through_a_jump_host(size: int = 100, rounds: int = 5) -> None:
+    """All nodes through the first one; a connection that is lost shows as a node not fine."""
+    with bytecode_kept(), task_for(addresses_of(size)) as task:
+        direct = [cost("cm", task) for _ in range(rounds)]
+        jumped = [cost("cm", {**task, "jump": True}) for _ in range(rounds)]
+    lost = sum(size - one.answers["fine"] for one in jumped)
+    ratio = min(one.wall for one in jumped) / min(one.wall for one in direct)
+    print(
+        f"\n{size} nodes through one jump host, {rounds} rounds: {lost} lost ({met(lost == 0)} 0), "
+        f"{ratio:.2f} x the wall of going directly"
     )
 
 
@@ -316,7 +387,9 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(CLIENTS[argv[1]](json.load(sys.stdin))))
         return 0
     compare([int(word) for word in argv] or SIZES)
+    beside_ansible()
     with_trouble()
+    through_a_jump_host()
     return 0
 
 
