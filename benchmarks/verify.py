@@ -12,6 +12,7 @@ Needs openssh-server, and the extras "bench": ClusterShell, ssh2-python and ansi
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -184,6 +185,7 @@ def clush(task: dict[str, Any]) -> list[str]:
 def ansible(task: dict[str, Any]) -> list[str]:
     program = shutil.which("ansible", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert program, "ansible-core is not installed"
+    script = base64.b64encode(task["script"].encode()).decode()  # ansible would template it
     options = (
         f"-o BatchMode=yes -o StrictHostKeyChecking=yes -p {task['port']} "
         f"-o UserKnownHostsFile={task['known_hosts']} -o KexAlgorithms=curve25519-sha256 "
@@ -191,8 +193,8 @@ def ansible(task: dict[str, Any]) -> list[str]:
     )
     return [
         program, "all", "-i", ",".join([*task["addresses"], ""]), "-u", task["login"], "-f",
-        str(POOL), "--private-key", task["identity"], "--ssh-common-args", options, "-m", "raw",
-        "-a", f"bash -c {shlex.quote(task['script'])}",
+        str(POOL), "--private-key", task["identity"], f"--ssh-common-args={options}", "-m", "raw",
+        "-a", f"echo {script} | base64 -d | bash",
     ]  # fmt: skip
 
 
