@@ -73,7 +73,8 @@ def gone_on(kept: Timeline | None, now: Timeline, old: Collection[str]) -> Timel
 
     Of those it saw too little: what was kept of them stays, unless that was how they failed.
     """
-    known = [one for one in _known(kept, now.stack_id).values() if one.verified]
+    before = _known(kept, now.stack_id).values()
+    known = [one for one in before if one.verified and not one.failed]
     new = [one for one in now.nodes if one.server_id not in old]
     return Timeline(now.cluster, now.stack_id, _in_order([*known, *new]))
 

@@ -220,7 +220,8 @@ def test_an_update_keeps_what_was_known_and_adds_the_nodes_that_came() -> None:
     broken = Moments("demo-worker1", "worker", "id-1", failed="script")
     came = Moments("demo-worker2", "worker", "id-2", verified=9.0)
     seen_only = Moments("demo-master", "master", "id-master", asked=0.0)
-    kept = Timeline("demo", "s1", (good, broken))
+    unfit = Moments("demo-worker3", "worker", "id-3", verified=40.0, failed="verified")
+    kept = Timeline("demo", "s1", (good, broken, unfit))
 
     now = timeline.gone_on(kept, Timeline("demo", "s1", (seen_only, came)), {"id-master", "id-1"})
     fresh = timeline.gone_on(kept, Timeline("demo", "s2", (came,)), ())
