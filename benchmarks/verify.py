@@ -164,9 +164,15 @@ def cost(client: str, task: dict[str, Any]) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, answers)
 
 
+def installed(program: str, package: str) -> str:
+    """The path of a program that came with the extras."""
+    path = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert path, f"{package} is not installed"
+    return path
+
+
 def clush(task: dict[str, Any]) -> list[str]:
-    program = shutil.which("clush", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert program, "ClusterShell is not installed"
+    program = installed("clush", "ClusterShell")
     if not task["addresses"]:
         return [program, "--version"]
     options = (
@@ -183,8 +189,7 @@ def clush(task: dict[str, Any]) -> list[str]:
 
 
 def ansible(task: dict[str, Any]) -> list[str]:
-    program = shutil.which("ansible", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert program, "ansible-core is not installed"
+    program = installed("ansible", "ansible-core")
     script = base64.b64encode(task["script"].encode()).decode()  # ansible would template it
     options = (
         f"-o BatchMode=yes -o StrictHostKeyChecking=yes -p {task['port']} "
