@@ -18,10 +18,10 @@ from functools import cache
 import jinja2
 import yaml
 
-from cloudmesh_cluster.model.cluster import ROLES, StackRequest
+from cloudmesh_cluster.model.cluster import ROLES, WORKER, StackRequest
 from cloudmesh_cluster.model.demand import hosts
 from cloudmesh_cluster.model.keys import KeyPair
-from cloudmesh_cluster.model.plan import Plan
+from cloudmesh_cluster.model.plan import Plan, root_name
 from cloudmesh_cluster.products import TEMPLATES
 
 # Nova takes 65,535 bytes of user_data after base64. Of the 49,151 raw ones this much stays free
@@ -39,6 +39,8 @@ FILLED_IN = (
     "user_key",
 )
 SECRETS = ("node_private_key", "ca_private_key")
+# What the root stacks beside the first are sent; what else they need they are given by the first.
+OF_FURTHER_ROOTS = ("image", "flavor", "deadline", *FILLED_IN)
 TAG = "cm-cluster"
 
 
@@ -93,22 +95,17 @@ class Sizes:
 
 
 def stack_request(plan: Plan, ingredients: Ingredients) -> StackRequest:
-    """The stack that makes the planned cluster."""
-    files = {
-        **{f"user_data/{name}": _user_data(name) for name in USER_DATA},
-        **{
-            f"scripts/{role}.tar.gz.b64": _payload(plan, ingredients.scripts[role])
-            for role in ROLES
-        },
-        **_shard_files(plan),
-    }
+    """The stack that makes the planned cluster; with more workers, the stacks."""
+    scripts = {role: _payload(plan, ingredients.scripts[role]) for role in ROLES}
+    parameters = _parameters(plan, ingredients)
     return StackRequest(
         name=plan.cluster,
         template=_template("cluster.yaml.j2", plan=plan),
-        files=files,
-        parameters=_parameters(plan, ingredients),
+        files=_files(plan, 1, scripts),
+        parameters=parameters,
         tags=(TAG, f"{TAG}-product={plan.product}", *ingredients.extra_tags),
         timeout_mins=ingredients.timeout_mins,
+        further=_further(plan, parameters, ingredients.timeout_mins),
     )
 
 
@@ -125,11 +122,6 @@ def update_request(
     A new node has no scripts in its user_data: the client, which wires it, brings them. Its first
     keypair serves until then. ``changed`` are parameters with new values.
     """
-    files = {
-        **{f"user_data/{name}": _user_data(name) for name in USER_DATA},
-        **{f"scripts/{role}.tar.gz.b64": "" for role in ROLES},
-        **_shard_files(plan),
-    }
     parameters = {
         "deadline": wiring_seconds(timeout_mins),
         "node_public_key": nodes.public,
@@ -138,16 +130,55 @@ def update_request(
         "ca_private_key": ca.private.strip(),
         **(changed or {}),
     }
-    template = _template("cluster.yaml.j2", plan=plan)
-    return StackRequest(plan.cluster, template, files, parameters, (), timeout_mins)
+    return StackRequest(
+        name=plan.cluster,
+        template=_template("cluster.yaml.j2", plan=plan),
+        files=_files(plan, 1, dict.fromkeys(ROLES, "")),
+        parameters=parameters,
+        tags=(),
+        timeout_mins=timeout_mins,
+        further=_further(plan, parameters, timeout_mins),
+    )
 
 
-def _shard_files(plan: Plan) -> dict[str, str]:
-    return {f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard) for shard in plan.shards}
+def _further(
+    plan: Plan, parameters: Mapping[str, object], timeout_mins: int
+) -> tuple[StackRequest, ...]:
+    """The root stacks beside the first, whose nodes the client wires and brings their scripts."""
+    return tuple(
+        StackRequest(
+            name=root_name(plan.cluster, root),
+            template=_template("root.yaml.j2", plan=plan, root=root),
+            files=_files(plan, root, {WORKER: ""}),
+            parameters={
+                name: value for name, value in parameters.items() if name in OF_FURTHER_ROOTS
+            },
+            tags=(),
+            timeout_mins=timeout_mins,
+        )
+        for root in plan.further
+    )
+
+
+def _files(plan: Plan, root: int, scripts: Mapping[str, str]) -> dict[str, str]:
+    """The files of a root stack's template."""
+    return {
+        **{f"user_data/{name}": _user_data(name) for name in USER_DATA},
+        **{f"scripts/{role}.tar.gz.b64": packed for role, packed in scripts.items()},
+        **{
+            f"{shard.name}.yaml": _template("shard.yaml.j2", shard=shard)
+            for shard in plan.shards_in(root)
+        },
+    }
 
 
 def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, bytes]:
-    """By role, the packed scripts that are too large for user_data and go over SSH."""
+    """By role, the packed scripts that are too large for user_data and go over SSH.
+
+    A client that wires brings all scripts anyway.
+    """
+    if plan.wirer is None:
+        return {}
     return {
         role: scripts[role].packed() for role in ROLES if not _fits(plan, _encoded(scripts[role]))
     }
@@ -155,17 +186,14 @@ def carried_by_client(plan: Plan, scripts: Mapping[str, Scripts]) -> dict[str, b
 
 def sizes(request: StackRequest) -> Sizes:
     """How large the parts of a request are that a cloud limits, in bytes."""
-    templates = [
-        request.template,
-        *(text for name, text in request.files.items() if name.endswith(".yaml")),
-    ]
+    requests = (request, *request.further)
     common = ("user_data/signal.sh", "user_data/bootstrap.sh")
     filled = SIGNAL_BYTES + sum(len(str(request.parameters[name])) for name in FILLED_IN)
     fixed = filled + sum(len(request.files[name]) for name in common)
     bare = fixed + len(request.files["user_data/wire.sh"])
     return Sizes(
-        template=max(len(text.encode()) for text in templates),
-        request=len(json.dumps(vars(request))),
+        template=max(len(text.encode()) for one in requests for text in _templates(one).values()),
+        request=max(len(json.dumps({**vars(one), "further": ()})) for one in requests),
         master_user_data=fixed + len(request.files["scripts/master.tar.gz.b64"]),
         worker_user_data=bare + len(request.files["scripts/worker.tar.gz.b64"]),
         bare_user_data=bare,
@@ -185,17 +213,25 @@ def standalone(request: StackRequest) -> str:
 
 def shown(request: StackRequest) -> str:
     """The template, its nested ones and its parameters, with secrets masked."""
-    parts = [request.template.strip()]
-    parts += [
-        f"--- # {name}\n{text.strip()}"
-        for name, text in request.files.items()
-        if name.endswith(".yaml")
-    ]
     masked = {
         name: "********" if name in SECRETS else value for name, value in request.parameters.items()
     }
-    parts.append("--- # parameters\n" + _dumped(masked).strip())
+    parts = [*_parts(request), "--- # parameters\n" + _dumped(masked).strip()]
+    for one in request.further:
+        first, *others = _parts(one)
+        parts += [f"--- # stack {one.name}\n{first}", *others]
     return "\n\n".join(parts) + "\n"
+
+
+def _parts(request: StackRequest) -> list[str]:
+    own, *nested = _templates(request).items()
+    return [own[1].strip(), *(f"--- # {name}\n{text.strip()}" for name, text in nested)]
+
+
+def _templates(request: StackRequest) -> dict[str, str]:
+    """A stack's own template, under its name, and its nested ones by their files'."""
+    nested = {name: text for name, text in request.files.items() if name.endswith(".yaml")}
+    return {request.name: request.template, **nested}
 
 
 def _parameters(plan: Plan, ingredients: Ingredients) -> dict[str, object]:
@@ -229,6 +265,8 @@ def wiring_seconds(timeout_mins: int) -> int:
 
 
 def _payload(plan: Plan, scripts: Scripts) -> str:
+    if plan.wirer is None:
+        return ""
     encoded = _encoded(scripts)
     return encoded if _fits(plan, encoded) else ""
 

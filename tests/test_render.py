@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import tarfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cloudmesh_cluster.model import demand
 from cloudmesh_cluster.model.cluster import StackRequest
 from cloudmesh_cluster.model.keys import KeyPair
 from cloudmesh_cluster.model.plan import Plan, planned
+from cloudmesh_cluster.model.spec import MOST_WORKERS
 
 GOLDEN = Path(__file__).parent / "golden"
 NODES = KeyPair(
@@ -58,6 +60,15 @@ SHAPES = {
     "behind-master-3": plan(3, floating=True),
     "own-network-3": plan(3, own_network=True, floating=True),
     "shards-90": plan(90),
+    "roots-5": planned(
+        "demo",
+        product="plain",
+        workers=5,
+        makes_network=True,
+        floating=True,
+        shard_size=2,
+        root_size=3,
+    ),
 }
 
 
@@ -70,10 +81,18 @@ def test_the_template_is_the_one_that_was_looked_at(shape: str) -> None:
     assert seen == golden.read_text()
 
 
+def templates(sent: StackRequest) -> list[tuple[str, StackRequest]]:
+    """Every template that is sent, each with the request of the stack it is of."""
+    return [
+        (text, one)
+        for one in (sent, *sent.further)
+        for text in [one.template, *(t for n, t in one.files.items() if n.endswith(".yaml"))]
+    ]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_reference_of_a_template_leads_somewhere(shape: str) -> None:
-    sent = request(SHAPES[shape])
-    for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
+    for text, sent in templates(request(SHAPES[shape])):
         template = yaml.safe_load(text)
         parameters = {*template["parameters"], "OS::stack_name", "OS::stack_id", "OS::project_id"}
         resources = set(template["resources"])
@@ -85,8 +104,7 @@ def test_every_reference_of_a_template_leads_somewhere(shape: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_one_resource_of_a_stack_is_what_all_others_hang_on(shape: str) -> None:
     """Heat starts each resource that hangs on nothing a second after the one before."""
-    sent = request(SHAPES[shape])
-    for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
+    for text, _ in templates(request(SHAPES[shape])):
         made = yaml.safe_load(text)["resources"]
         free = [
             name
@@ -99,24 +117,24 @@ def test_one_resource_of_a_stack_is_what_all_others_hang_on(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_a_stack_has_and_what_it_is_given_have_different_names(shape: str) -> None:
-    sent = request(SHAPES[shape])
-    for text in [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]:
+    for text, _ in templates(request(SHAPES[shape])):
         template = yaml.safe_load(text)
         assert not set(template["resources"]) & set(template["parameters"])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_resources_that_heat_counts_are_those_that_were_foretold(shape: str) -> None:
-    sent = request(SHAPES[shape])
-    templates = [sent.template, *(t for n, t in sent.files.items() if n.endswith(".yaml"))]
-    counted = sum(len(yaml.safe_load(text)["resources"]) for text in templates)
+    counted: Counter[str] = Counter()
+    for text, sent in templates(request(SHAPES[shape])):
+        counted[sent.name] += len(yaml.safe_load(text)["resources"])
 
-    assert demand.resources(SHAPES[shape]) == counted
+    assert demand.resources(SHAPES[shape]) == max(counted.values())
 
 
-def test_the_most_workers_of_one_cluster_are_within_heat_s_sizes() -> None:
+@pytest.mark.parametrize("workers", [949, MOST_WORKERS])
+def test_the_most_workers_of_one_cluster_are_within_heat_s_sizes(workers: int) -> None:
     scripts = {role: render.Scripts(role=os.urandom(30_000)) for role in ("master", "worker")}
-    sizes = render.sizes(request(plan(949, own_network=True, floating=True), scripts))
+    sizes = render.sizes(request(plan(workers, own_network=True, floating=True), scripts))
 
     assert sizes.template < demand.FIXED[demand.TEMPLATE].limit
     assert sizes.request < demand.FIXED[demand.REQUEST].limit
@@ -147,6 +165,29 @@ def test_a_script_that_travels_in_user_data_counts_there() -> None:
 
     assert more.worker_user_data - bare.worker_user_data > 12_000
     assert more.master_user_data == bare.master_user_data
+
+
+def test_a_further_root_lacks_only_what_the_first_one_gives() -> None:
+    (further,) = request(SHAPES["roots-5"]).further
+    declared = yaml.safe_load(further.template)["parameters"]
+
+    lacking = {
+        name
+        for name, one in declared.items()
+        if name not in further.parameters and "default" not in one
+    }
+    assert further.name == "demo.2"
+    assert lacking == {"cluster", "stack", "network", "key_name", "security_group"}
+
+
+def test_where_the_client_wires_it_brings_the_scripts_as_well() -> None:
+    scripts = {role: render.Scripts(role=b"echo") for role in ("master", "worker")}
+    large = SHAPES["roots-5"]
+
+    sent = request(large, scripts)
+
+    assert {sent.files[f"scripts/{role}.tar.gz.b64"] for role in scripts} == {""}
+    assert render.carried_by_client(large, scripts) == {}
 
 
 def references(value: Any) -> list[tuple[str, str]]:

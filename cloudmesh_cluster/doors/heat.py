@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,16 +91,19 @@ class Heat:
         with translated(f"stack show {stack_id}"):
             return _stack(self._client.stacks.get(stack_id, resolve_outputs=False))
 
-    def stacks(self, *, tags: str | None = None) -> tuple[Stack, ...]:
-        """The project's stacks, only those with the tag if one is given."""
+    def stacks(self, *, tags: str | None = None, any_of: Sequence[str] = ()) -> tuple[Stack, ...]:
+        """The project's stacks, only those with the tag, or with one of these, if any is given."""
         with translated("stack list"):
-            return tuple(_stack(one) for one in self._client.stacks.list(tags=tags))
+            return tuple(
+                _stack(one)
+                for one in self._client.stacks.list(tags=tags, tags_any=",".join(any_of))
+            )
 
-    def resources(self, stack_id: str) -> tuple[Resource, ...]:
-        """Every resource of the stack and of those nested in it."""
+    def resources(self, stack_id: str, *, depth: int = 2) -> tuple[Resource, ...]:
+        """Every resource of the stack and of those nested in it, down to that depth."""
         with translated(f"stack resource list {stack_id}"):
             return tuple(
-                _resource(one) for one in self._client.resources.list(stack_id, nested_depth=2)
+                _resource(one) for one in self._client.resources.list(stack_id, nested_depth=depth)
             )
 
     def signals(self, stack_id: str, handle: str) -> dict[str, Mapping[str, Any]]:

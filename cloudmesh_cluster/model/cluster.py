@@ -13,7 +13,10 @@ ROLES = (MASTER, WORKER)
 
 @dataclass(frozen=True)
 class StackRequest:
-    """All that one create sends to Heat."""
+    """All that one create sends to Heat.
+
+    ``further`` are root stacks beside this one, whose parameters lack what this one is to give.
+    """
 
     name: str
     template: str
@@ -21,6 +24,7 @@ class StackRequest:
     parameters: Mapping[str, Any] = field(repr=False)
     tags: tuple[str, ...]
     timeout_mins: int
+    further: tuple[StackRequest, ...] = ()
 
 
 @dataclass(frozen=True)

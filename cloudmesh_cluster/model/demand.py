@@ -163,13 +163,23 @@ def demand(needs: Needs) -> dict[str, int]:
 
 
 def resources(plan: Plan) -> int:
-    """The resources of the whole tree of stacks, as Heat counts them."""
-    root = 7 + int(plan.floating) + 4 * int(plan.makes_network) + len(plan.handles)
-    return root + 2 * len(plan.shards) + len(plan.nodes)  # a shard, what its nodes hang on
+    """The resources of the largest tree of stacks, as Heat counts them: for each root alone."""
+    own = 6 + int(plan.floating) + 4 * int(plan.makes_network)
+    nodes = (plan.master, *plan.flat_workers, *([plan.wirer] if plan.wirer else []))
+    first = own + int(plan.wirer is not None) + len(nodes) + len(plan.handles)
+    further = [2 + len(plan.handles_in(root)) + _sharded(plan, root) for root in plan.further]
+    return max([first + _sharded(plan, 1), *further])
+
+
+def _sharded(plan: Plan, root: int) -> int:
+    """A root's shards, what the nodes of each hang on, and their nodes."""
+    return sum(2 + len(shard.nodes) for shard in plan.shards_in(root))
 
 
 def hosts(plan: Plan) -> int:
     """The bytes of the table of hosts that the last node brings, at most."""
+    if plan.wirer is None:
+        return 0
     address = len("255.255.255.255")
     others = (plan.master, *plan.workers[:-1])
     return sum(address + len(node.alias) + 2 for node in others)
@@ -229,9 +239,13 @@ def most_workers(needs: Needs, quotas: Mapping[str, Quota]) -> Most:
         found = rows(_with_workers(needs, workers), quotas)
         return tuple(row.what for row in found if row.state == "short")
 
-    # The first number that does not fit stands behind as many that do.
-    fit = bisect_left(range(1, MOST_WORKERS + 1), True, key=lambda number: bool(short(number)))
-    return Most(fit, short(fit + 1) if fit < MOST_WORKERS else ())
+    # The first number that does not fit stands behind as many that do. Where one root stack ends,
+    # so does what its last node has to hold.
+    for end in (needs.plan.root_size, MOST_WORKERS):
+        fit = bisect_left(range(1, end + 1), True, key=lambda number: bool(short(number)))
+        if fit < end:
+            return Most(fit, short(fit + 1))
+    return Most(MOST_WORKERS)
 
 
 def _with_workers(needs: Needs, workers: int) -> Needs:
@@ -243,6 +257,7 @@ def _with_workers(needs: Needs, workers: int) -> Needs:
         makes_network=plan.makes_network,
         floating=plan.floating,
         shard_size=plan.shard_size,
+        root_size=plan.root_size,
     )
     return replace(
         needs,

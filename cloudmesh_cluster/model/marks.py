@@ -11,6 +11,7 @@ SERVER, KEYPAIR, PORT, GROUP = "server", "keypair", "port", "security group"
 FLOATING_IP, NETWORK, ROUTER = "floating IP", "network", "router"
 
 EXPIRES = "cm-cluster-expires"  # a stack's tag, with seconds since 1970
+ROOT = "cm-cluster-root"  # the tag of a root stack beside a cluster's first
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 CLUSTER = "[a-z](?:[a-z0-9-]*[a-z0-9])?"
 DESCRIPTION = re.compile(f"cm cluster ({CLUSTER}) ({UUID})")
@@ -56,6 +57,17 @@ def by_keypair(name: str, project: str) -> Mark | None:
     """The mark on a keypair of this project: a user has the same keypairs in all projects."""
     match = KEYPAIR_NAME.fullmatch(name)
     return Mark(match[1], match[2]) if match and match[3] == project else None
+
+
+def root_tag(first_id: str) -> str:
+    """The tag of the root stacks that stand beside the first one of that id."""
+    return f"{ROOT}-of={first_id}"
+
+
+def first_root(tags: Sequence[str]) -> str | None:
+    """The id of the first root stack of a cluster, as another one names it; None on that itself."""
+    told = re.compile(f"{ROOT}-of=(.+)")
+    return next((match[1] for match in map(told.fullmatch, tags) if match), None)
 
 
 def expiry_tag(moment: int) -> str:

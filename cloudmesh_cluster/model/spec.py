@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 
 from cloudmesh_cluster.model.errors import UsageError
+from cloudmesh_cluster.model.plan import ROOT_SIZE
 
-# A node's name is NAME-worker949 at most: a host name, and Heat takes 53 characters.
+# A node's name is NAME-worker3796 at most: a host name, and Heat takes 53 characters.
 LONGEST_NAME = 40
 RESERVED = "products"
 NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-MOST_WORKERS = 949  # with the master 950 nodes: what Heat's 1000 resources for the tree hold
+# In four root stacks: the network that a stack makes has 4094 addresses.
+MOST_WORKERS = 4 * ROOT_SIZE
 DEFAULT_WORKERS = 2
 DEFAULT_TIMEOUT = 30  # minutes
 DEFAULT_PRODUCT = "plain"

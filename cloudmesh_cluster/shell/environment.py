@@ -16,7 +16,6 @@ from cloudmesh_cluster.steps.wait import Clock, SystemClock
 
 if TYPE_CHECKING:
     from cloudmesh_cluster.doors.compute import Compute
-    from cloudmesh_cluster.doors.heat import Heat
     from cloudmesh_cluster.doors.history import History
     from cloudmesh_cluster.doors.session import CloudEntry, Places
     from cloudmesh_cluster.doors.ssh import Fleet
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from cloudmesh_cluster.model.keys import KeyPair
     from cloudmesh_cluster.shell.output import Answer
     from cloudmesh_cluster.shell.progress import Stages
+    from cloudmesh_cluster.steps.roots import Roots
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Cloud:
 
     name: str
     source: str
-    heat: Heat
+    heat: Roots
     compute: Compute
 
 
@@ -165,6 +165,7 @@ class Environment:
         from cloudmesh_cluster.doors.compute import Compute
         from cloudmesh_cluster.doors.heat import Heat
         from cloudmesh_cluster.doors.session import checked
+        from cloudmesh_cluster.steps.roots import Roots
 
         session = checked(entry)
         config = entry.region
@@ -173,7 +174,7 @@ class Environment:
             region=config.get_region_name() or None,
             interface=str(config.get_interface("orchestration") or "public"),
         )
-        return Cloud(entry.name, entry.source, heat, Compute(config))
+        return Cloud(entry.name, entry.source, Roots(heat), Compute(config))
 
     @property
     def _places(self) -> Places:

@@ -29,7 +29,7 @@ from cloudmesh_cluster.model.names import clipped, folded
 from cloudmesh_cluster.model.timeline import VERIFIED
 from cloudmesh_cluster.products import CARRIED
 from cloudmesh_cluster.render import Scripts
-from cloudmesh_cluster.steps import delete, follow, preflight, record, timeline
+from cloudmesh_cluster.steps import apply, delete, follow, preflight, record, timeline
 from cloudmesh_cluster.steps.outside import Compute, Connects, Heat, Workspace
 from cloudmesh_cluster.steps.progress import Progress
 from cloudmesh_cluster.steps.rekey import rekeyed
@@ -61,6 +61,7 @@ class Order:
     carried: Mapping[str, Path] = field(default_factory=dict)
     keep: bool = False
     quorum: int = 0  # how many nodes would do, the master among them; 0 is all
+    wired_by_client: bool = False  # no node sees all others, so none wires them
     needs: Needs | None = None  # None: no cloud was asked, so it is not for create
 
 
@@ -124,7 +125,12 @@ def create(order: Order, outside: Outside, rescue: Rescue | None = None) -> Crea
     try:
         seen.stack_id = _asked(order, outside)
         follow.stack_made(watch, seen, order.servers)
-        follow.nodes_ready(watch, seen, lambda: _when_wired(order, outside, watch, seen))
+        follow.nodes_ready(
+            watch,
+            seen,
+            when_wired=lambda: _when_wired(order, outside, watch, seen),
+            when_booted=lambda: _when_booted(order, outside, watch, seen),
+        )
         access = seen.access
         with outside.connects(access) as fleet:
             found = verdicts_of(
@@ -168,7 +174,10 @@ def _rescued(
     if rescue is None or not isinstance(error, ClusterError) or not seen.stack_id:
         return None
     failed = [one.node for one in found if not one.passed]
-    names = tuple(dict.fromkeys(failed)) or follow.blamed(seen, error)
+    if isinstance(error, apply.NotTaken):
+        names: tuple[str, ...] = error.nodes
+    else:
+        names = tuple(dict.fromkeys(failed)) or follow.blamed(seen, error)
     outside.progress.note(error.problem)
     outside.workspace.save_access(seen.access)
     try:
@@ -221,8 +230,28 @@ def _found_by_tag(order: Order, outside: Outside, seconds: float) -> str | None:
         return None
 
 
+def _when_booted(order: Order, outside: Outside, watch: follow.Watch, seen: follow.Seen) -> None:
+    """Wire the nodes where none of them does, and bring them what user_data could not hold.
+
+    They run their scripts then, as they do when a node has wired them.
+    """
+    if not order.wired_by_client:
+        return
+    outside.workspace.save_access(seen.access)
+    for name, path in order.carried.items():
+        bring_file(watch, seen.access, name, path)
+    with watch.connects(seen.access) as fleet:
+        # Before nodes are wired, for then their scripts begin to log in to the others.
+        rekeyed(seen.access, fleet, order.node_keypair, watch.progress)
+        apply.prepared(seen.access, order.scripts, fleet, workers=order.servers - 1)
+        watch.progress.stage("nodes wired", 0, order.servers)
+        apply.wired(seen.nodes, seen.access, fleet)
+
+
 def _when_wired(order: Order, outside: Outside, watch: follow.Watch, seen: follow.Seen) -> None:
     """From here on one can log in and watch the scripts, which may take long."""
+    if order.wired_by_client:
+        return
     outside.workspace.save_access(seen.access)
     _bring(order, watch, seen)
     with watch.connects(seen.access) as fleet:

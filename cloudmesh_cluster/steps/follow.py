@@ -141,20 +141,29 @@ def stack_made(watch: Watch, seen: Seen, expected: int, before: str | None = Non
 
 def nodes_booted(watch: Watch, seen: Seen) -> None:
     """Return when every node has booted; TimedOut names those that have not reported it."""
-    _phases_passed(watch, seen, (told.BOOTED,), lambda: None)
+    _phases_passed(watch, seen, (told.BOOTED,), {})
 
 
-def nodes_ready(watch: Watch, seen: Seen, when_wired: Callable[[], None]) -> None:
+def nodes_ready(
+    watch: Watch,
+    seen: Seen,
+    when_wired: Callable[[], None],
+    when_booted: Callable[[], None] = lambda: None,
+) -> None:
     """Return when every node has booted, is wired and its role's scripts have ended well.
 
-    ``when_wired`` is called once, when all are wired. Raises NodeFailed as soon as one node
-    reports a failure, TimedOut naming the nodes that have not reported.
+    ``when_booted`` is called once, when all have booted, ``when_wired`` when all are wired. Raises
+    NodeFailed as soon as one node reports a failure, TimedOut naming those that have not reported.
     """
-    _phases_passed(watch, seen, told.PHASES, when_wired)
+    after = {told.BOOTED: when_booted, told.WIRED: when_wired}
+    _phases_passed(watch, seen, told.PHASES, after)
 
 
 def _phases_passed(
-    watch: Watch, seen: Seen, phases: Sequence[str], when_wired: Callable[[], None]
+    watch: Watch,
+    seen: Seen,
+    phases: Sequence[str],
+    after: Mapping[str, Callable[[], None]],
 ) -> None:
     asks = _Asks(watch)
     total = sum(node.name not in seen.leaving for node in seen.nodes)
@@ -174,8 +183,8 @@ def _phases_passed(
         enough = _Enough(watch)
         _until(watch, partial(passed, phase), total, partial(_late_nodes, watch, seen, phase))
         seen.reached[phase] = watch.clock.now()
-        if phase == told.WIRED:
-            when_wired()
+        if phase in after:
+            after[phase]()
 
 
 def _until(

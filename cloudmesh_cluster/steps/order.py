@@ -15,7 +15,7 @@ from cloudmesh_cluster.model.demand import Needs
 from cloudmesh_cluster.model.errors import UsageError
 from cloudmesh_cluster.model.keys import Keys
 from cloudmesh_cluster.model.marks import expiry_tag
-from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, number, planned
+from cloudmesh_cluster.model.plan import ROOT_SIZE, SHARD_SIZE, Plan, number, planned
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
     DEFAULT_TIMEOUT,
@@ -191,6 +191,11 @@ def order(
     ``expires`` is in seconds since 1970. Raises UsageError when the whole does not fit into one
     file.
     """
+    if one_file and wanted.workers > ROOT_SIZE:
+        raise UsageError(
+            f"a template cannot hold more than {ROOT_SIZE} workers",
+            "cm cluster create makes several stacks of more.",
+        )
     plan = planned(
         wanted.name,
         product=wanted.product.name,
@@ -198,6 +203,7 @@ def order(
         makes_network=choice.makes_network,
         floating=choice.floating,
         shard_size=wanted.workers if one_file else SHARD_SIZE,
+        root_size=ROOT_SIZE,
     )
     late = render.carried_by_client(plan, wanted.scripts)
     if one_file and (late or wanted.carried):
@@ -229,6 +235,7 @@ def order(
         request=request,
         unique_tag=unique_tag,
         servers=len(plan.nodes),
+        wired_by_client=plan.wirer is None,
         needs=_needs(plan, choice, request),
         keypair=keys.client,
         node_keypair=keys.nodes,

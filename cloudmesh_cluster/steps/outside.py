@@ -17,7 +17,7 @@ from cloudmesh_cluster.steps.verify import Runner
 
 
 class Heat(Protocol):
-    """The orchestration service."""
+    """The orchestration service, where a cluster is one stack (steps/roots.py)."""
 
     def create(self, request: StackRequest) -> str: ...
 
@@ -28,6 +28,8 @@ class Heat(Protocol):
     def template(self, stack_id: str) -> Mapping[str, Any]: ...
 
     def files(self, stack_id: str) -> Mapping[str, str]: ...
+
+    def roots(self, stack_id: str) -> Mapping[int, str]: ...
 
     def mark_unhealthy(self, stack_id: str, resource: str, reason: str) -> None: ...
 

@@ -152,3 +152,26 @@ def test_signals_are_read_whether_their_data_is_text_or_not(
     )
 
     assert door.signals("x", "handle") == {"a": {"node": "n"}, "b": {"node": "m"}, "c": {}}
+
+
+def test_a_list_of_stacks_may_be_of_one_tag_or_of_any_of_some(
+    requests_mock: requests_mock.Mocker,
+) -> None:
+    door = heat(requests_mock)
+    sent = requests_mock.get(f"{HEAT}/stacks", json={"stacks": []}, headers=JSON)
+
+    door.stacks()
+    door.stacks(tags="a")
+    door.stacks(any_of=("a", "b"))
+
+    assert [one.qs for one in sent.request_history] == [{}, {"tags": ["a"]}, {"tags_any": ["a,b"]}]
+
+
+def test_resources_may_be_those_of_the_stack_alone(requests_mock: requests_mock.Mocker) -> None:
+    door = heat(requests_mock)
+    sent = requests_mock.get(f"{HEAT}/stacks/s/resources", json={"resources": []}, headers=JSON)
+
+    door.resources("s")
+    door.resources("s", depth=0)
+
+    assert [one.qs for one in sent.request_history] == [{"nested_depth": ["2"]}, {}]

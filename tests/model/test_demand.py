@@ -114,7 +114,7 @@ def test_no_worker_fits_where_something_is_used_up() -> None:
 
 
 def test_a_cloud_without_limits_is_limited_by_what_one_cluster_takes() -> None:
-    assert most_workers(needs(1), {}) == Most(949)
+    assert most_workers(needs(1), {}) == Most(3796)
 
 
 def test_a_long_name_takes_no_more_of_user_data_than_a_short_one() -> None:
@@ -127,6 +127,22 @@ def test_the_last_node_s_table_of_hosts_may_limit_the_workers() -> None:
     most = most_workers(full, {})
     assert 300 < most.workers < 949
     assert most.short == (demand.USER_DATA,)
+
+
+def test_heat_s_resources_are_counted_for_each_root_stack() -> None:
+    taken = demand.demand(needs(1500, own_network=True))
+
+    assert taken[demand.SERVERS] == 1501
+    assert 950 < taken[demand.RESOURCES] <= 1000
+    assert problems(rows(needs(1500, own_network=True), {})) == ()
+
+
+def test_where_no_node_wires_none_holds_a_table_of_hosts() -> None:
+    assert demand.demand(needs(950))[demand.USER_DATA] == demand.encoded(14_000)
+
+
+def test_a_quota_may_end_a_cluster_in_its_second_root() -> None:
+    assert most_workers(needs(3), {demand.SERVERS: Quota(1200)}) == Most(1199, (demand.SERVERS,))
 
 
 def test_nova_counts_user_data_after_base64() -> None:

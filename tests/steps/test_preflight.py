@@ -77,7 +77,7 @@ def test_a_cloud_that_tells_nothing_stops_nothing() -> None:
 
     found = told(NEEDS, Cloud())
     assert {row.state for row in found.rows if row.what not in demand.FIXED} == {"unknown"}
-    assert "at most 949 workers" in found.answer
+    assert "at most 3796 workers" in found.answer
 
 
 @pytest.mark.parametrize(
