@@ -307,7 +307,8 @@ def deleted(name: str, cloud_name: str | None, environment: Environment) -> None
     try:
         stack = deletion.patiently(doors, lambda: cloud.heat.stack(name))
     except StackNotFound:
-        count = deletion.unmarked(lambda: _marked(name, cloud), doors)
+        count = _roots_deleted(name, doors)
+        count += deletion.unmarked(lambda: _marked(name, cloud), doors)
         workspace.forget()
         environment.progress.close()
         where = f"cloud {cloud.name} has no such cluster"
@@ -323,6 +324,15 @@ def deleted(name: str, cloud_name: str | None, environment: Environment) -> None
     workspace.forget()
     environment.progress.close()
     environment.progress.note(f"{name} is deleted, and nothing of it is left")
+
+
+def _roots_deleted(name: str, doors: deletion.Outside) -> int:
+    """How many root stacks a cluster of that name had left, which are deleted now."""
+    stacks = deletion.patiently(doors, doors.heat.stacks)
+    roots = [one for one in leftovers.lost_roots(stacks) if one.name.partition(".")[0] == name]
+    for one in roots:
+        deletion.deleted(one.id, doors)
+    return len(roots)
 
 
 def _marked(name: str, cloud: Cloud) -> Sequence[Thing]:

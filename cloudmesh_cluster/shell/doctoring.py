@@ -27,6 +27,7 @@ class Found:
 
     expired: tuple[Stack, ...]
     failed: tuple[Stack, ...]
+    roots: tuple[Stack, ...]  # without the one that has the cluster's name
     things: tuple[Thing, ...]
     workspaces: tuple[str, ...]
 
@@ -36,6 +37,7 @@ class Found:
         return [
             *map(_expired, self.expired),
             *map(_failed, self.failed),
+            *map(_lost_root, self.roots),
             *map(_orphan, self.things),
             *map(_lost, self.workspaces),
         ]
@@ -80,6 +82,7 @@ def _found(cloud: Cloud, environment: Environment) -> Found:
     return Found(
         expired=tuple(expired),
         failed=tuple(one for one in leftovers.failed(stacks) if one not in expired),
+        roots=tuple(leftovers.lost_roots(stacks)),
         things=things,
         workspaces=tuple(lost),
     )
@@ -114,6 +117,12 @@ def _failed(stack: Stack) -> Row:
     return _row("cluster", stack.name, stack.name, f"{stack.status}{reason}", steps, stack.id)
 
 
+def _lost_root(stack: Stack) -> Row:
+    name = stack.name.partition(".")[0]
+    return _row("stack", stack.name, name, "the cluster that it is a part of is gone", FIX,
+                stack.id)  # fmt: skip
+
+
 def _orphan(thing: Thing) -> Row:
     assert thing.mark is not None  # by it the thing was found
     name = thing.name or thing.id
@@ -138,6 +147,7 @@ def _left_after_fixing(found: Found, cloud: Cloud, environment: Environment) -> 
     """What could not be mended, and the clusters that failed: those are somebody's still."""
     left = [f"cluster {one.name}: {one.status}" for one in found.failed]
     left += _troubles(found.expired, cloud, environment)
+    left += _root_troubles(found.roots, cloud, environment)
     outside = leftovers.Outside(cloud.compute, environment.clock, environment.progress)
     if found.things:
         for thing, why in leftovers.removed(found.things, outside).items():
@@ -152,9 +162,25 @@ def _left_after_fixing(found: Found, cloud: Cloud, environment: Environment) -> 
     return left
 
 
+def _root_troubles(stacks: Iterable[Stack], cloud: Cloud, environment: Environment) -> list[str]:
+    """Delete what clusters that are gone have left of their root stacks; what came in the way."""
+    doors = _doors(cloud, environment)
+    troubles = []
+    for stack in stacks:
+        try:
+            delete.deleted(stack.id, doors)
+        except ClusterError as error:
+            troubles.append(f"stack {stack.name}: {error.problem}")
+    return troubles
+
+
+def _doors(cloud: Cloud, environment: Environment) -> delete.Outside:
+    return delete.Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
+
+
 def _troubles(stacks: Iterable[Stack], cloud: Cloud, environment: Environment) -> list[str]:
     """Delete the clusters that have expired; what came in the way."""
-    doors = delete.Outside(cloud.heat, cloud.compute, environment.clock, environment.progress)
+    doors = _doors(cloud, environment)
     troubles = []
     for stack in stacks:
         try:

@@ -127,6 +127,13 @@ def ours(stacks: Iterable[Stack]) -> list[Stack]:
     return [one for one in stacks if TAG in one.tags]
 
 
+def lost_roots(stacks: Iterable[Stack]) -> list[Stack]:
+    """The root stacks of clusters whose first root stack is gone."""
+    there = tuple(stacks)
+    ids = {one.id for one in there}
+    return [one for one in there if (first := marks.first_root(one.tags)) and first not in ids]
+
+
 def expired(stacks: Iterable[Stack], now: float) -> list[Stack]:
     """The clusters whose time is over; now is in seconds since 1970."""
     ends = {one.id: marks.expires(one.tags) for one in stacks}

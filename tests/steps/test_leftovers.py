@@ -9,7 +9,7 @@ import pytest
 
 from cloudmesh_cluster.model.cluster import Stack
 from cloudmesh_cluster.model.errors import Refused
-from cloudmesh_cluster.model.marks import Mark, Thing
+from cloudmesh_cluster.model.marks import ROOT, Mark, Thing, root_tag
 from cloudmesh_cluster.steps import leftovers
 from cloudmesh_cluster.steps.leftovers import Outside, Workspace
 
@@ -189,3 +189,12 @@ def test_clusters_that_failed_or_expired_are_told_apart_from_other_stacks() -> N
     ]
     assert [one.name for one in leftovers.failed(stacks)] == ["alive"]
     assert [one.name for one in leftovers.expired(stacks, 1000.0)] == ["old"]
+
+
+def test_a_root_stack_is_left_over_when_the_first_of_its_cluster_is_gone() -> None:
+    mine = Stack("b", "alive.2", "CREATE_COMPLETE", tags=(ROOT, root_tag(ALIVE.stack_id)))
+    lost = Stack("c", "dead.2", "CREATE_COMPLETE", tags=(ROOT, root_tag(DEAD.stack_id)))
+    theirs = Stack("d", "their.2", "CREATE_COMPLETE")
+
+    assert leftovers.lost_roots([LIVING, mine, lost, theirs]) == [lost]
+    assert leftovers.ours([LIVING, mine, lost, theirs]) == [LIVING]
