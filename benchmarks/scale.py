@@ -1,4 +1,4 @@
-"""A cluster of 950 nodes in one root stack, and 200 nodes of ours beside 200 in one flat stack.
+"""950 nodes in one root stack, 1500 in two, and 200 nodes of ours beside 200 in one flat stack.
 
 Real Heat of an embedded cloud of this program's own, with Heat's own limits; our own code renders,
 asks, follows and deletes. Servers are ``OS::Heat::None``, so what is measured is Heat and us, not
@@ -8,7 +8,7 @@ The flat stack is the one that one would write: so many servers and nothing else
 what our own template would come to without shards.
 
     python benchmarks/scale.py
-    BENCH_NODES=950 BENCH_COMPARED=200 python benchmarks/scale.py
+    BENCH_NODES=950 BENCH_SPLIT=1500 BENCH_COMPARED=200 python benchmarks/scale.py
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cloudmesh_cluster import render
-from cloudmesh_cluster.model import demand
 from cloudmesh_cluster.model.cluster import ROLES, Event, StackRequest
-from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, planned
+from cloudmesh_cluster.model.plan import SHARD_SIZE, Plan, planned, root_name
 from cloudmesh_cluster.shell.environment import Environment
 from cloudmesh_cluster.steps import delete, follow
 from cloudmesh_cluster.steps.wait import SystemClock
 
 ROOT = Path(__file__).resolve().parent.parent
 NODES = int(os.environ.get("BENCH_NODES", "950"))
+SPLIT = int(os.environ.get("BENCH_SPLIT", "1500"))  # more than one root stack takes
 COMPARED = int(os.environ.get("BENCH_COMPARED", "200"))
 REGISTRY = {"resource_registry": {"OS::Nova::Server": "OS::Heat::None"}}
 TIMEOUT_MINS = 60
@@ -72,12 +74,14 @@ def main() -> int:
         cloud.up(home, say)
         environ = {**os.environ, **cloud.exports(home)}
         large = measured(NODES, SHARD_SIZE, environ)
+        split = measured(SPLIT, SHARD_SIZE, environ)
         shards = measured(COMPARED, SHARD_SIZE, environ)
         flat = measured(COMPARED, PLAIN, environ)
         unsharded = measured(COMPARED, COMPARED, environ)
     finally:
         cloud.down(home, say, purge=True)
     told(f"{NODES} nodes in shards", large)
+    told(f"{SPLIT} in root stacks", split)
     told(f"{COMPARED} in shards", shards)
     told(f"{COMPARED} flat", flat)
     told(f"{COMPARED} without shards", unsharded)
@@ -86,6 +90,7 @@ def main() -> int:
         promise("our own time, s", large.own, MOST_OWN),
         promise("our memory, MB", large.memory, MOST_MEMORY),
         promise("events that are lost", large.expected_events - large.events, 0),
+        promise(f"the same, {SPLIT} nodes", split.expected_events - split.events, 0),
         promise("ours to flat, times", -flat.complete / shards.complete, -LEAST_RATIO),
     ]
     return 0 if all(kept) else 1
@@ -142,11 +147,12 @@ def client(nodes: int, shard_size: int, began: float) -> Measured:
     before = time.monotonic()
     request = render.stack_request(plan, ingredients(environment))
     rendered = time.monotonic() - before
-    resources = demand.resources(plan)
     if shard_size == PLAIN:
-        request, resources = plain(plan, request), nodes
+        request = plain(plan, request)
+    resources = sum(map(counted, (request, *request.further)))
     # What cm cannot be asked for: servers that are none.
-    stacks: Any = cloud.heat._client.stacks
+    door: Any = cloud.heat._door
+    stacks = door._client.stacks
     stacks.create = partial(stacks.create, environment=REGISTRY)
 
     asked = time.time()
@@ -178,9 +184,15 @@ def client(nodes: int, shard_size: int, began: float) -> Measured:
         memory=memory,
         events=len({one.id for one in events}),
         # Begun and done: each resource, and each stack.
-        expected_events=2 * (resources + 1 + len(plan.shards)),
+        expected_events=2 * (resources + 1 + len(plan.further) + len(plan.shards)),
         deleted=time.monotonic() - before,
     )
+
+
+def counted(request: StackRequest) -> int:
+    """The resources of a tree of stacks."""
+    nested = [text for name, text in request.files.items() if name.endswith(".yaml")]
+    return sum(len(yaml.safe_load(text)["resources"]) for text in (request.template, *nested))
 
 
 def plain(plan: Plan, request: StackRequest) -> StackRequest:
@@ -212,11 +224,12 @@ def ingredients(environment: Environment) -> render.Ingredients:
 
 
 def moment(events: tuple[Event, ...], plan: Plan) -> float:
-    """When Heat said that the whole stack is made, in seconds since 1970; it tells whole ones."""
-    (done,) = (
-        one for one in events if one.resource == plan.cluster and one.status == "CREATE_COMPLETE"
+    """When Heat said that the last root stack is made, in whole seconds since 1970."""
+    roots = {root_name(plan.cluster, number) for number in (1, *plan.further)}
+    done = max(
+        one.time for one in events if one.resource in roots and one.status == "CREATE_COMPLETE"
     )
-    return datetime.fromisoformat(done.time.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+    return datetime.fromisoformat(done.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
 
 
 if __name__ == "__main__":
