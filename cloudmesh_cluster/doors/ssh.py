@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
+import gc
 import hashlib
 import logging
 import os
@@ -44,6 +45,7 @@ TIMED_OUT = 124  # as timeout(1) reports it
 AS_ROOT = ("sudo", "-n")
 ENDED_BY_SIGNAL = 255  # the server told of no exit status; ssh(1) ends with 255 as well
 KEPT_OPEN = 64  # connections kept between two runs
+CLEARED_AWAY = 128  # closed connections; paramiko's refer to themselves, and so outlive their use
 OPEN_AT_ONCE = 512  # sockets; half of what a process usually may have
 KEPT_BYTES = 8 * 2**20  # of each stream of each node
 KEPT_OF_ALL = 2**28  # of one stream of all nodes of a run together ...
@@ -126,6 +128,7 @@ class Fleet:
         self._key: paramiko.PKey | None = None
         self._idle: dict[Target, _Connection] = {}
         self._live: set[_Connection] = set()
+        self._closed = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> Fleet:
@@ -202,6 +205,10 @@ class Fleet:
             if connection.way is not None:
                 connection.way.users -= 1
                 connection.way = None
+            self._closed += 1
+            many = self._closed % CLEARED_AWAY == 0
+        if many:
+            gc.collect()
 
     def _abandon(self) -> None:
         with self._lock:

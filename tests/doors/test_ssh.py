@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
 
+from cloudmesh_cluster.doors import ssh
 from cloudmesh_cluster.doors.ssh import (
     ConnectionLost,
     ConnectionRefused,
@@ -253,6 +258,29 @@ def test_connections_stay_open_between_runs(fleet: Fleet, node: Target) -> None:
         result(fleet.run([node], "echo $SSH_CONNECTION", timeout=5.0)["n1"]) for _ in "ab"
     )
     assert first.stdout == second.stdout
+
+
+def test_closed_connections_do_not_pile_up_in_memory(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "KEPT_OPEN", 1)
+    monkeypatch.setattr(ssh, "CLEARED_AWAY", 4)
+    made: list[weakref.ref[paramiko.Transport]] = []
+    making = paramiko.Transport.__init__
+
+    def noted(self: paramiko.Transport, *given: Any, **named: Any) -> None:
+        making(self, *given, **named)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(paramiko.Transport, "__init__", noted)
+    gc.disable()  # it would clear them away, but too late where there are hundreds
+    try:
+        with Fleet(server.identity, pool=1) as fleet:
+            fleet.run([target(server, name, name) for name in NODES], "true", timeout=10)
+            assert len(made) == len(NODES)
+            assert sum(one() is not None for one in made) < 10
+    finally:
+        gc.enable()
 
 
 def test_hanging_commands_on_many_nodes_cost_one_time_out(server: Server) -> None:
