@@ -32,7 +32,7 @@ def work(number: int, waiting: Any, ended: Any) -> None:
                 _delete_leftovers(cloud.exports(home), scratch)
                 site = doing.Site(home, scratch, say)
                 site.pace = doing.measured(site)
-                say(f"commands take {site.pace:.1f} times as long as on an idle machine")
+                say(f"commands take {site.pace:.1f} times as long as usual")
                 while (run := waiting.get()) is not None:
                     outcome = doing.done(run, site)
                     (LOGS / f"{run.number}.log").write_text(
