@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,22 @@ def test_make_test_log_in_and_delete(home: Path) -> None:
     finally:
         cm("cluster", "delete", NAME)
     assert NAME not in cm("cluster", "list")
+
+
+def test_only_ssh_is_let_in(home: Path) -> None:
+    try:
+        cm("cluster", "create", NAME, "--workers=1", *OPTIONS)
+        master = json.loads(cm("cluster", "show", NAME, "--format=json"))["nodes"][0]
+        address = master["public_address"] or master["address"]
+        serve = "nohup python3 -m http.server 8088 >/dev/null 2>&1 & sleep 5"
+        cm("cluster", "ssh", NAME, "--", serve)
+
+        cm("cluster", "test", NAME, "--role=worker", "bash -c 'true </dev/tcp/master/8088'")
+        socket.create_connection((address, 22), timeout=30).close()
+        with pytest.raises(TimeoutError):
+            socket.create_connection((address, 8088), timeout=10).close()
+    finally:
+        cm("cluster", "delete", NAME)
 
 
 def workers() -> list[str]:
