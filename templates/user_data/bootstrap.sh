@@ -36,6 +36,15 @@ PRIVATE
 
 say() { printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"; }
 
+# surely COMMAND...: again and again, for a disk that is full may have room later; false when the
+# time is over.
+surely() {
+  until "$@"; do
+    ((SECONDS < deadline)) || return 1
+    sleep 1
+  done
+}
+
 # What nodes are told about themselves; a domain that the cloud adds is no part of the name.
 name=$(hostname -s)
 alias=${name#"$cluster"-}
@@ -48,15 +57,15 @@ server=$(tr -cd '[:alnum:]-' </var/lib/cloud/data/instance-id)
 note() {
   local file=$state/status/$1
   printf '{"id":"%s.%s","status":"SUCCESS","reason":"%s","data":{"node":"%s","phase":"%s","exit":%d,"reason":"%s","login":"%s","host_key":"%s","server":"%s","at":%d}}\n' \
-    "$name" "$1" "$1" "$name" "$1" "$2" "$3" "$login" "$host_key" "$server" "$(date +%s)" >"$file.new"
-  chmod 644 "$file.new"
-  mv "$file.new" "$file"
+    "$name" "$1" "$1" "$name" "$1" "$2" "$3" "$login" "$host_key" "$server" "$(date +%s)" >"$file.new" &&
+    chmod 644 "$file.new" &&
+    mv "$file.new" "$file"
 }
 
 # report PHASE EXIT REASON: signalled in the background, so that a deaf Heat delays nothing.
 report() {
   local file=$state/status/$1 try
-  note "$@"
+  surely note "$@"
   say "$1: exit $2 $3"
   (
     for try in 1 2 3 4 5; do
@@ -86,16 +95,22 @@ give_keys() {
   local home ssh
   home=$(getent passwd "$1" | cut -d: -f6)
   ssh=$home/.ssh
-  mkdir -p "$ssh"
-  node_private_key >"$ssh/id_ed25519"
-  nodes_line >"$ssh/id_ed25519.pub"
+  mkdir -p "$ssh" &&
+    node_private_key >"$ssh/id_ed25519" &&
+    nodes_line >"$ssh/id_ed25519.pub" &&
+    let_in "$1" "$ssh/authorized_keys" >"$ssh/authorized_keys.new" &&
+    mv "$ssh/authorized_keys.new" "$ssh/authorized_keys" &&
+    chmod 700 "$ssh" &&
+    chmod 600 "$ssh/id_ed25519" "$ssh/authorized_keys" &&
+    chown -R "$1:" "$ssh"
+}
+
+# let_in USER FILE: the public keys of those who may log in, those in the file among them.
+let_in() {
   # cloud-init lets root in with this very key only to say "log in as another user".
-  { grep -vsF "$public_key" "$ssh/authorized_keys"; printf '%s\n' "$public_key"; nodes_line; } >"$ssh/authorized_keys.new"
-  if [ -n "$user_key" ] && [ "$1" = "$login" ]; then printf '%s\n' "$user_key" >>"$ssh/authorized_keys.new"; fi
-  mv "$ssh/authorized_keys.new" "$ssh/authorized_keys"
-  chmod 700 "$ssh"
-  chmod 600 "$ssh/id_ed25519" "$ssh/authorized_keys"
-  chown -R "$1:" "$ssh"
+  grep -vsF "$public_key" "$2"
+  if [ -n "$user_key" ] && [ "$1" = "$login" ]; then printf '%s\n' "$user_key" || return; fi
+  printf '%s\n' "$public_key" && nodes_line
 }
 
 # The mark at its end is how rekey.sh knows the nodes' keys from others.
@@ -122,38 +137,39 @@ reload_sshd() { systemctl try-reload-or-restart ssh 2>/dev/null || systemctl try
 # Until the wiring brings the real host keys, a certificate of the cluster's own CA proves them.
 certify_host_key() {
   local ca=$state/ca names
-  ca_private_key >"$ca"
   names=$name,$alias,$(hostname -I | tr -s ' ' ',')
-  ssh-keygen -q -s "$ca" -h -I "$name" -n "${names%,}" "$key_file.pub"
+  ca_private_key >"$ca" && ssh-keygen -q -s "$ca" -h -I "$name" -n "${names%,}" "$key_file.pub"
+  local status=$?
   rm -f "$ca"
+  [ "$status" -eq 0 ] || return
   # sshd drops some of more than ten logins that begin at once, and all workers may call the master.
-  sed -i "1i MaxStartups 1000\nHostCertificate $key_file-cert.pub" /etc/ssh/sshd_config
-  printf '@cert-authority * %s\n' "$ca_public_key" | block /etc/ssh/ssh_known_hosts
+  sed -i "1i MaxStartups 1000\nHostCertificate $key_file-cert.pub" /etc/ssh/sshd_config &&
+    printf '@cert-authority * %s\n' "$ca_public_key" | block /etc/ssh/ssh_known_hosts || return
   reload_sshd
 }
 
 # block FILE: standard input becomes the part of FILE that is the cluster's.
 block() {
-  touch "$1"
-  sed -i '/^# cm cluster begin$/,/^# cm cluster end$/d' "$1"
-  { echo '# cm cluster begin'; cat; echo '# cm cluster end'; } >>"$1"
-  chmod 644 "$1"
+  touch "$1" &&
+    sed -i '/^# cm cluster begin$/,/^# cm cluster end$/d' "$1" &&
+    { echo '# cm cluster begin' && cat && echo '# cm cluster end'; } >>"$1" &&
+    chmod 644 "$1"
 }
 
 # ---- the wiring's receiving end: called over SSH by the last node --------------------------
 
 install_wiring_end() {
-  mkdir -p /etc/cloud/cloud.cfg.d
   # Some images have cloud-init write /etc/hosts anew at every boot.
-  echo 'manage_etc_hosts: false' >/etc/cloud/cloud.cfg.d/99-cm-cluster.cfg
-  {
-    echo '#!/bin/bash'
-    echo '# wire: a tar of hosts and known_hosts on standard input, put where every program looks.'
-    declare -p state name key_file
-    declare -f block reload_sshd take_wiring
-    echo take_wiring
-  } >"$state/wire"
-  chmod 700 "$state/wire"
+  mkdir -p /etc/cloud/cloud.cfg.d &&
+    echo 'manage_etc_hosts: false' >/etc/cloud/cloud.cfg.d/99-cm-cluster.cfg &&
+    {
+      echo '#!/bin/bash' &&
+        echo '# wire: a tar of hosts and known_hosts on standard input, put where every program looks.' &&
+        declare -p state name key_file &&
+        declare -f block reload_sshd take_wiring &&
+        echo take_wiring
+    } >"$state/wire" &&
+    chmod 700 "$state/wire"
 }
 
 take_wiring() {
@@ -176,7 +192,7 @@ take_wiring() {
 
 unpack_scripts() {
   if [ -n "$scripts" ]; then
-    base64 -d <<<"$scripts" | tar -xz -C "$state/scripts"
+    surely unpack
   else
     # Too large for user_data: the client brings them once the cluster is wired.
     until [ -e "$state/scripts/complete" ]; do
@@ -185,6 +201,8 @@ unpack_scripts() {
     done
   fi
 }
+
+unpack() { base64 -d <<<"$scripts" | tar -xz -C "$state/scripts"; }
 
 # run NAME: one of the role's scripts, in the interpreter that it names, or bash; one that has ended
 # well here, as it is, does not run again.
@@ -233,14 +251,14 @@ run_scripts() {
 
 install_apply_end() {
   {
-    echo '#!/bin/bash'
-    echo '# apply prepare WORKERS [again]: a tar.gz of scripts on standard input takes the place of those here.'
-    echo '# apply run: those of them run that have not ended well here as they are.'
-    declare -p state logs cluster role name login host_key server
-    declare -f say note run run_all prepare apply
-    echo 'umask 077; apply "$@"'
-  } >"$state/apply"
-  chmod 700 "$state/apply"
+    echo '#!/bin/bash' &&
+      echo '# apply prepare WORKERS [again]: a tar.gz of scripts on standard input takes the place of those here.' &&
+      echo '# apply run: those of them run that have not ended well here as they are.' &&
+      declare -p state logs cluster role name login host_key server &&
+      declare -f say note run run_all prepare apply &&
+      echo 'umask 077; apply "$@"'
+  } >"$state/apply" &&
+    chmod 700 "$state/apply"
 }
 
 # What a node has published for others is of the product's script; the next run publishes anew.
@@ -286,11 +304,11 @@ be_wired() {
 login=$(login_user)
 key_file=$(host_key_file)
 host_key=$(cut -d' ' -f1,2 <"$key_file.pub")
-give_keys root
-[ "$login" = root ] || give_keys "$login"
-install_wiring_end
-install_apply_end
-certify_host_key
+surely give_keys root
+[ "$login" = root ] || surely give_keys "$login"
+surely install_wiring_end
+surely install_apply_end
+surely certify_host_key
 tell_console
 report booted 0 ''
 be_wired && run_scripts

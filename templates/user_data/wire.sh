@@ -23,14 +23,17 @@ until_done() {
 }
 
 # A node that does not have the nodes' key yet refuses us, and is asked again.
-collect_key() { over_ssh "root@$1" cat "$key_file.pub" 2>"$work/$1.why" >"$work/$1.key"; }
+collect_key() {
+  over_ssh "root@$1" cat "$key_file.pub" 2>"$work/$1.why" >"$work/$1.key" && [ -s "$work/$1.key" ]
+}
 
 give_wiring() {
   ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=5 "root@$1" "$state/wire" \
     2>"$work/$1.why" <"$work/wiring.tar"
 }
 
-# on_all FUNCTION: on every other node, some at a time; names those that stayed deaf.
+# on_all FUNCTION: on every other node, some at a time; notes which stayed deaf, and is false where
+# it cannot.
 on_all() {
   export -f collect_key give_wiring until_done over_ssh
   export state key_file work
@@ -53,6 +56,11 @@ give_up() {
   return 1
 }
 
+no_room() {
+  report wired 76 "the wiring could not be written on $name"
+  return 1
+}
+
 own_line() {
   local first
   read -r first _ < <(others)
@@ -64,22 +72,28 @@ known_hosts() {
   local address names key
   while read -r address names; do
     if [ "${names%% *}" = "$name" ]; then key=$host_key; else key=$(cut -d' ' -f1,2 <"$work/$address.key"); fi
-    printf '%s,%s %s\n' "${names// /,}" "$address" "$key"
+    printf '%s,%s %s\n' "${names// /,}" "$address" "$key" || return
   done <"$work/hosts"
 }
 
+# What every node gets; first here, for a node drops its certificate as soon as it is wired.
+wire_here() {
+  others >"$work/hosts" &&
+    own_line >>"$work/hosts" &&
+    known_hosts >"$work/known_hosts" &&
+    tar -c -f "$work/wiring.tar" -C "$work" hosts known_hosts &&
+    "$state/wire" <"$work/wiring.tar"
+}
+
 wire_all() {
-  work=$(mktemp -d)
-  on_all collect_key
+  work=$state/wiring
+  surely mkdir -p "$work"
+  on_all collect_key || { no_room; return; }
   [ ! -e "$state/wired" ] || return 0
   [ -z "$(deaf)" ] || { give_up; return; }
-  { others; own_line; } >"$work/hosts"
-  known_hosts >"$work/known_hosts"
-  tar -c -C "$work" hosts known_hosts >"$work/wiring.tar"
-  # First here: a node drops its certificate as soon as it is wired.
-  "$state/wire" <"$work/wiring.tar"
+  surely wire_here || { no_room; return; }
   rm -f "$state/wired"
-  on_all give_wiring
+  on_all give_wiring || { no_room; return; }
   [ -e "$state/wired" ] || [ -z "$(deaf)" ] || { give_up; return; }
   touch "$state/wired"
   rm -rf "$work"

@@ -24,6 +24,7 @@ from ..line.conftest import Cm, connection, things
 from . import breaking, model
 
 NAME = "broken"
+TIME = "--timeout=10"  # minutes
 LATE = 900.0  # seconds after which a command has not ended
 # Seconds that commands in which nothing breaks take on 2 idle processors: when they are hit is a
 # share of it.
@@ -35,8 +36,8 @@ USUAL = {
     model.DELETE: 5.0,
 }
 WORDS: Mapping[str, tuple[str, ...]] = {
-    model.CREATE: ("create", NAME, "--product=plain", "--workers=1", "--flavor=local.tiny"),
-    model.UPDATE: ("update", NAME, "--workers=2"),
+    model.CREATE: ("create", NAME, "--product=plain", "--workers=1", "--flavor=local.tiny", TIME),
+    model.UPDATE: ("update", NAME, "--workers=2", TIME),
     model.STOP: ("stop", NAME),
     model.START: ("start", NAME),
     model.DELETE: ("delete", NAME),
