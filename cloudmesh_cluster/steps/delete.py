@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 GONE = "DELETE_COMPLETE"
 TRIES = 3  # how often a deletion that fails is asked for
+STUCK = 60.0  # seconds without a step after which Heat is asked again, for it may have been killed
 BREATH = 5.0  # seconds after asking for which a status may still be the old one
 PATIENCE = 600.0  # seconds for all of it
 RARELY = 2.0  # seconds between two questions about the largest cluster
@@ -82,40 +83,73 @@ def unmarked(marked: Callable[[], Sequence[Thing]], outside: Outside) -> int:
 
 def _until_gone(stack_id: str, total: int, outside: Outside) -> None:
     """Ask for the deletion, and again when it fails; raises StackNotFound, too, when it is done."""
-    left: dict[str, Resource] = {}
-    asked: list[float] = []
-    listing = Seldom(outside.clock)
-
-    def ask() -> None:
-        patiently(outside, lambda: outside.heat.delete(stack_id))
-        asked.append(outside.clock.now())
-
-    def blocked() -> NotDeleted:
-        return NotDeleted(*_blocked(stack_id, left.values()))
-
-    def look() -> bool | None:
-        nonlocal left
-        status = patiently(outside, lambda: outside.heat.status(stack_id)).status
-        if status == "DELETE_FAILED":
-            left = patiently(outside, lambda: _owned(outside.heat.resources(stack_id)))
-        elif listing.due():
-            with suppress(NoAnswer):  # Heat is at work, and its list may be long
-                left = listing.ask(lambda: _owned(outside.heat.resources(stack_id)))
-        outside.progress.stage("resources deleted", total - len(left), total)
-        if status == "DELETE_FAILED" and outside.clock.now() - asked[-1] >= BREATH:
-            if len(asked) == TRIES:
-                raise blocked()
-            _remove_forgotten(stack_id, left, outside)
-            ask()
-        return True if status == GONE else None
-
-    ask()
+    deletion = _Deletion(stack_id, total, outside)
+    deletion.ask()
     try:
         # Each resource of a large cluster asks for some patience.
         seconds, every = PATIENCE + total, min(max(0.5, total / 50), RARELY)
-        wait_for(look, seconds=seconds, clock=outside.clock, every=every, late=lambda: stack_id)
+        wait_for(
+            deletion.look, seconds=seconds, clock=outside.clock, every=every, late=lambda: stack_id
+        )
     except TimedOut as error:
-        raise blocked() from error
+        raise deletion.blocked() from error
+
+
+class _Deletion:
+    """A deletion that was asked for, and how far it is."""
+
+    def __init__(self, stack_id: str, total: int, outside: Outside):
+        self._stack_id = stack_id
+        self._total = total
+        self._outside = outside
+        self._listing = Seldom(outside.clock)
+        self._left: dict[str, Resource] = {}
+        self._failures = 0
+        self._asked = self._moved = 0.0  # on the clock
+
+    def ask(self) -> None:
+        """Ask Heat to begin, or to begin anew."""
+        patiently(self._outside, lambda: self._outside.heat.delete(self._stack_id))
+        self._asked = self._moved = self._outside.clock.now()
+
+    def look(self) -> bool | None:
+        """True when all is gone; asks again when Heat has failed, or makes no step any more."""
+        heat = self._outside.heat
+        status = patiently(self._outside, lambda: heat.status(self._stack_id)).status
+        if status == GONE:
+            return True
+        failed = status == "DELETE_FAILED"
+        if failed:
+            self._left = patiently(self._outside, self._list)
+        elif self._listing.due():
+            self._look_closer()
+        done = self._total - len(self._left)
+        self._outside.progress.stage("resources deleted", done, self._total)
+        now = self._outside.clock.now()
+        if failed and now - self._asked >= BREATH:
+            self._failures += 1
+            if self._failures == TRIES:
+                raise self.blocked()
+            _remove_forgotten(self._stack_id, self._left, self._outside)
+            self.ask()
+        elif now - self._moved >= STUCK:
+            self.ask()
+        return None
+
+    def _list(self) -> dict[str, Resource]:
+        return _owned(self._outside.heat.resources(self._stack_id))
+
+    def _look_closer(self) -> None:
+        before = self._left
+        with suppress(NoAnswer):  # Heat is at work, and its list may be long
+            self._left = self._listing.ask(self._list)
+            if self._left == before:
+                return
+        self._moved = self._outside.clock.now()
+
+    def blocked(self) -> NotDeleted:
+        """That it does not go on, and what is in the way."""
+        return NotDeleted(*_blocked(self._stack_id, self._left.values()))
 
 
 def _remove_forgotten(stack_id: str, known: Collection[str], outside: Outside) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from cloudmesh_cluster.model.cluster import Resource, Stack
 from cloudmesh_cluster.model.errors import NoAnswer, StackNotFound
 from cloudmesh_cluster.model.marks import Mark, Thing
-from cloudmesh_cluster.steps.delete import Outside, deleted
+from cloudmesh_cluster.steps.delete import STUCK, Outside, deleted
 
 from .test_create import Clock, Progress
 
@@ -66,6 +66,29 @@ def test_a_heat_that_has_no_time_for_lists_goes_on_deleting_and_is_seldom_asked_
     assert len(heat.asked) == 1
     assert len(heat.listed) < 10
     assert compute.ids == {"s", *(one.physical_id for one in SERVERS)}
+
+
+@dataclass
+class Killed(Busy):
+    """Heat that was killed right after it was asked, and goes on when it is asked again."""
+
+    def status(self, stack_id: str) -> Stack:
+        if len(self.asked) > 1:
+            raise StackNotFound("gone")
+        return Stack("s", "demo", "DELETE_IN_PROGRESS")
+
+    def resources(self, stack_id: str) -> tuple[Resource, ...]:
+        return SERVERS
+
+
+def test_a_heat_that_makes_no_step_any_more_is_asked_again() -> None:
+    heat = Killed(Clock())
+    doors: Any = (heat, Compute())
+
+    deleted("s", Outside(*doors, heat.clock, Progress()))
+
+    first, again = heat.asked
+    assert STUCK <= again - first < 2 * STUCK
 
 
 @dataclass
