@@ -22,6 +22,7 @@ from cloudmesh_cluster.steps.reports import Report
 from cloudmesh_cluster.steps.wait import Clock, Seldom, TimedOut, wait_for
 
 SILENCE = 60.0  # seconds after which a node that Heat has not heard of is asked by SSH
+LAST_HOPE = 240.0  # seconds in which a node may boot whose console tells that cloud-init failed
 DEAF_HEAT = 120.0  # seconds for which Heat may give no answer before we give up
 RARELY = 2.0  # seconds between two questions about the largest cluster
 OTHERS = 60.0  # seconds that the others have at least once enough nodes have come
@@ -43,6 +44,17 @@ class StackStalled(ClusterError):
     """Heat no longer goes on with the stack."""
 
     code = codes.STACK_STALLED
+
+
+class BootFailed(ClusterError):
+    """Nodes came up, and cloud-init, which runs all that is ours, failed there."""
+
+    code = codes.NOT_BOOTED
+
+    def __init__(self, failures: Mapping[str, str]) -> None:
+        lines = [f"{name}: it failed to start {what}" for name, what in failures.items()]
+        super().__init__("\n".join([f"{folded(failures)}: cloud-init failed", *lines[:5]]))
+        self.nodes = tuple(failures)
 
 
 class NodeFailed(ClusterError):
@@ -153,7 +165,8 @@ def nodes_ready(
     """Return when every node has booted, is wired and its role's scripts have ended well.
 
     ``when_booted`` is called once, when all have booted, ``when_wired`` when all are wired. Raises
-    NodeFailed as soon as one node reports a failure, TimedOut naming those that have not reported.
+    NodeFailed as soon as one node reports a failure, BootFailed when a silent one's console tells
+    that it never will, TimedOut naming those that have not reported.
     """
     after = {told.BOOTED: when_booted, told.WIRED: when_wired}
     _phases_passed(watch, seen, told.PHASES, after)
@@ -261,6 +274,8 @@ def blamed(seen: Seen, error: BaseException) -> tuple[str, ...]:
         servers = [one for one in seen.resources if one.type == of_stack.SERVER_TYPE]
         failed = tuple(one.name for one in servers if one.status.endswith("FAILED"))
         return failed or tuple(one.name for one in servers if one.status not in MADE)
+    if isinstance(error, BootFailed):
+        return error.nodes
     late = next((missing for phase in told.PHASES if (missing := _missing(seen, phase))), [])
     if isinstance(error, NodeFailed):
         if all(one.phase == told.WIRED for one in error.reports):
@@ -361,8 +376,9 @@ class _Asks:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._since = watch.clock.now()
+        self._began = self._since = watch.clock.now()
         self._host_keys: dict[str, str] = {}
+        self._failures: dict[str, str] = {}  # of their boot, by node
 
     def of_silent_nodes(self, seen: Seen) -> None:
         """Ask, once the silence has lasted; every node then, for signals may stop at any phase."""
@@ -375,6 +391,13 @@ class _Asks:
             if isinstance(result, Result):
                 found = told.read_from(name, result)
                 seen.reports.update(told.of_servers(found, seen.nodes))
+        if self._watch.clock.now() - self._began >= LAST_HOPE:
+            self._give_up(_missing(seen, told.BOOTED))
+
+    def _give_up(self, unbooted: list[str]) -> None:
+        """One module that fails lets others run, so what the console tells is no proof at once."""
+        if failures := {one: self._failures[one] for one in unbooted if one in self._failures}:
+            raise BootFailed(failures)
 
     def _read_consoles(self, seen: Seen, silent: list[str]) -> None:
         for node in seen.nodes:
@@ -383,11 +406,13 @@ class _Asks:
             if node.name not in silent and not node.public_address:
                 continue
             try:
-                key = told.console_host_key(self._watch.compute.console(node.server_id, 400))
+                console = self._watch.compute.console(node.server_id, 400)
             except CloudError:
                 continue
-            if key:
+            if key := told.console_host_key(console):
                 self._host_keys[node.name] = key
+            if failure := told.boot_failure(console):
+                self._failures[node.name] = failure
 
     def _answers(self, seen: Seen, silent: list[str]) -> Mapping[str, Result | NodeError]:
         known = {**self._host_keys, **{one.name: one.host_keys[0] for one in seen.access.targets}}

@@ -22,6 +22,9 @@ STATUS_FILES = "cat /var/lib/cm-cluster/status/*"
 CONSOLE_KEYS = re.compile(
     r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL
 )
+# What systemd prints when cloud-init has failed before it came to our script, by the older and the
+# newer names of its units.
+CLOUD_INIT_FAILED = re.compile(r"Failed to start ((Initial )?cloud-init\b[^\r\n]*)", re.IGNORECASE)
 # A node may say what it likes, and its words become lines of an ssh_config and of known_hosts.
 LOGIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 HOST_KEY = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/]{1,4096}={0,2}")
@@ -128,6 +131,12 @@ def console_host_key(console: str) -> str | None:
         if len(words) >= 2
     }
     return next((keys[kind] for kind in KEY_TYPES if kind in keys), None)
+
+
+def boot_failure(console: str) -> str | None:
+    """What of cloud-init a node's console says has failed to start; None when it does not."""
+    told = CLOUD_INIT_FAILED.search(console)
+    return clipped(told[1].strip(), REASON_LENGTH) if told else None
 
 
 def failed(reports: Reports) -> list[Report]:

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from cloudmesh_cluster.model.cluster import Node, Resource, Stack
-from cloudmesh_cluster.steps.follow import NodeFailed, Seen, Watch, nodes_ready, plain, stack_made
+from cloudmesh_cluster.steps.follow import (
+    LAST_HOPE,
+    BootFailed,
+    NodeFailed,
+    Seen,
+    Watch,
+    blamed,
+    nodes_ready,
+    plain,
+    stack_made,
+)
 from cloudmesh_cluster.steps.wait import TimedOut
 
 from .test_create import Clock, Progress, no_fleet
@@ -104,6 +114,26 @@ def test_signals_that_are_no_reports_are_passed_over() -> None:
 
     with pytest.raises(TimedOut, match="never reported that it has booted"):
         Ready(nonsense).wait()
+
+
+class WithoutCloudInit(Compute):
+    """Consoles of nodes whose disk was full; the words are those of Debian 12."""
+
+    def console(self, server_id: str, lines: int = 60) -> str:
+        return "booting\r\n[FAILED] Failed to start cloud-init.service …t job.\r\n[  OK  ] x"
+
+
+def test_a_node_whose_cloud_init_failed_is_not_waited_for_until_the_deadline() -> None:
+    clock = Clock()
+    doors: Any = (Heat(()), WithoutCloudInit())
+    watch = Watch(*doors, no_fleet, clock, Progress(), deadline=1800)
+    seen = Seen("s", resources=(HANDLE,), nodes=NODES)
+
+    with pytest.raises(BootFailed, match="demo-master: it failed to start cloud-init") as failed:
+        nodes_ready(watch, seen, Wired())
+
+    assert LAST_HOPE <= clock.at < LAST_HOPE + 30
+    assert blamed(seen, failed.value) == ("demo-master", "demo-worker1")
 
 
 @dataclass
