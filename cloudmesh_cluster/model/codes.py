@@ -168,12 +168,12 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     NOT_BOOTED: Meaning(
         "a node never reported that it has booted",
-        "The image has no cloud-init or does not boot, or the node has no network.",
+        "The image has no cloud-init, or it failed; or the node does not boot, or has no network.",
         "Read how far it came: cm cluster logs {cluster} --console",
     ),
     NOT_WIRED: Meaning(
         "the last node could not wire another one",
-        "Its sshd does not run, or a security group or a firewall is between the nodes.",
+        "Its sshd does not run, its disk is full, or a security group is between the nodes.",
         "Read the nodes' logs: cm cluster logs {cluster}",
     ),
     NOT_CARRIED: Meaning(
