@@ -237,7 +237,7 @@ def started(name: str, minutes: int | None, environment: Environment) -> Started
         environment.progress.note(f"It will not be verified: {error.problem}")
     if not power.started(name, servers, outside):
         return Started(anything=False)
-    found = _verified(name, access, outside, environment) if access else None
+    found = _verified(name, servers, access, outside, environment) if access else None
     return Started(anything=True, verdicts=found)
 
 
@@ -265,12 +265,16 @@ def _power_outside(minutes: int | None, cloud: Cloud, environment: Environment) 
 
 
 def _verified(
-    name: str, access: Access, outside: power.Outside, environment: Environment
+    name: str,
+    servers: Mapping[str, str],
+    access: Access,
+    outside: power.Outside,
+    environment: Environment,
 ) -> tuple[Verdict, ...]:
     """The verdicts, all passed; what was started at boot is given time."""
     try:
         with environment.fleet(environment.workspace(name), access) as fleet:
-            power.booted(name, access.targets, fleet, outside)
+            power.booted(name, servers, access.targets, fleet, outside)
         left = outside.deadline - outside.clock.now()
         patience = max(SERVICES_AT_LEAST, min(SERVICES, left))
         found = verdicts(name, access, None, (), environment, patience=patience)

@@ -91,14 +91,16 @@ def started(cluster: str, servers: Mapping[str, str], outside: Outside) -> bool:
 
 def booted(
     cluster: str,
+    servers: Mapping[str, str],
     targets: Sequence[Target],
     fleet: Runner[Target],
     outside: Outside,
 ) -> None:
     """Return when one can log in to every node and it has started what it starts at boot.
 
-    Raises TimedOut with what keeps us from those that are missing; at once where trying again is
-    of no use, as with a host key that has changed.
+    A server that goes off meanwhile is started again. Raises PowerFailed with what keeps us from
+    those that are missing; at once where trying again is of no use, as with a host key that has
+    changed.
     """
     missing: dict[str, NodeError] = {}
     waiting = {one.name: one for one in targets}
@@ -113,6 +115,7 @@ def booted(
             outside.progress.stage("nodes booted", total - len(waiting), total)
 
     def look() -> bool | None:
+        _kept_on(cluster, servers, outside)
         outside.progress.stage("nodes booted", total - len(waiting), total)
         # A copy: those that have answered leave it meanwhile.
         fleet.run(list(waiting.values()), BOOTED, timeout=BOOT + 10, answered=answered)
@@ -125,6 +128,15 @@ def booted(
         wait_for(look, seconds=seconds, clock=outside.clock, every=LOGIN_EVERY, late=lambda: "")
     except TimedOut as error:
         raise PowerFailed(*_unreached(cluster, missing), codes.SSH_UNREACHABLE) from error
+
+
+def _kept_on(cluster: str, servers: Mapping[str, str], outside: Outside) -> None:
+    """Start again what went off while it booted."""
+    with suppress(NoAnswer):
+        found = outside.compute.servers(list(servers.values()))
+        if off := [one.name for one in found if one.status == OFF]:
+            outside.progress.note(f"{folded(off)} went off while booting: started again")
+            started(cluster, servers, outside)
 
 
 def _unreached(cluster: str, missing: Mapping[str, NodeError]) -> tuple[str, str]:

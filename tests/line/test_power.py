@@ -115,3 +115,28 @@ def test_a_start_after_which_a_check_fails_lists_it(
     assert "pow is on, but " in said
     assert "pow-worker2: service slurmd: inactive" in said
     pow.run("cluster", "ssh", "pow", "worker2", "--", "sudo systemctl enable --now slurmd")
+
+
+OFF_ONCE = """
+cat >/etc/systemd/system/off-once.service <<'UNIT'
+[Unit]
+Before=ssh.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'mkdir /srv/once && systemctl poweroff --force --force'
+[Install]
+WantedBy=multi-user.target
+UNIT
+systemctl enable off-once
+"""
+
+
+def test_a_node_that_goes_off_while_it_boots_is_started_again(pow: Cm, on: Answer) -> None:
+    pow.run("cluster", "ssh", "pow", "worker2", "--", "sudo bash -s", script=OFF_ONCE)
+    pow.run("cluster", "stop", "pow")
+
+    said = pow.run("cluster", "start", "pow").stderr
+
+    assert "pow-worker2 went off while booting: started again" in said
+    pow.run("cluster", "ssh", "pow", "worker2", "--", "test -d /srv/once")
+    assert pow.run("cluster", "test", "pow").stdout

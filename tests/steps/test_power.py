@@ -342,11 +342,25 @@ def test_only_nodes_that_have_not_booted_are_asked_again() -> None:
     cloud = nova()
     fleet = Fleet(cloud.clock, {"demo-master": 0, "demo-worker1": 5, "demo-worker2": 3}, refused)
 
-    booted("demo", TARGETS, fleet, outside(cloud))
+    booted("demo", IDS, TARGETS, fleet, outside(cloud))
 
     assert fleet.asked[0] == list(IDS)
     assert fleet.asked[1] == ["demo-worker1", "demo-worker2"]
     assert fleet.asked[-1] == ["demo-worker1"]
+
+
+def test_a_server_that_goes_off_while_it_boots_is_started_again() -> None:
+    cloud = nova()
+    fleet = Fleet(cloud.clock, {**dict.fromkeys(IDS, 0.0), "demo-worker2": 30}, refused)
+
+    def looks() -> None:
+        if cloud.clock.at > 10 and not cloud.asked:
+            cloud.status["demo-worker2"] = "SHUTOFF"
+
+    cloud.looks = looks
+    booted("demo", IDS, TARGETS, fleet, outside(cloud))
+
+    assert cloud.asked == ["start demo-worker2"]
 
 
 def test_a_node_that_never_boots_is_named_with_what_keeps_us_from_it() -> None:
@@ -354,7 +368,7 @@ def test_a_node_that_never_boots_is_named_with_what_keeps_us_from_it() -> None:
     fleet = Fleet(cloud.clock, {**dict.fromkeys(IDS, 0.0), "demo-worker2": 1e9}, refused)
 
     with pytest.raises(PowerFailed) as caught:
-        booted("demo", TARGETS, fleet, outside(cloud))
+        booted("demo", IDS, TARGETS, fleet, outside(cloud))
 
     assert caught.value.problem.splitlines() == [
         "demo is on, but demo-worker2 cannot be logged in to",
@@ -372,7 +386,7 @@ def test_a_changed_host_key_is_told_at_once() -> None:
     fleet = Fleet(cloud.clock, {**dict.fromkeys(IDS, 0.0), "demo-worker1": 1e9}, changed)
 
     with pytest.raises(PowerFailed) as caught:
-        booted("demo", TARGETS, fleet, outside(cloud))
+        booted("demo", IDS, TARGETS, fleet, outside(cloud))
 
     assert caught.value.code == codes.HOST_KEY
     assert "Send nothing to it." in caught.value.next_step
