@@ -30,6 +30,7 @@ STALLED = 180.0  # seconds in which nothing of a stack moves and Nova builds no 
 PATIENCE = 20.0  # seconds that one such question may take
 MARKED = "to be made anew by cm cluster"  # the reason of a resource that we have Heat replace
 MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+DOWN = ("SHUTOFF", "ERROR")  # as Nova tells of servers
 UNDER_WAY = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 STAGES = {told.BOOTED: "nodes booted", told.WIRED: "nodes wired", told.FINISHED: "scripts ended"}
 
@@ -46,15 +47,25 @@ class StackStalled(ClusterError):
     code = codes.STACK_STALLED
 
 
-class BootFailed(ClusterError):
+class Hopeless(ClusterError):
+    """There are nodes for which it is of no use to wait."""
+
+    def __init__(self, head: str, lines: Mapping[str, str]) -> None:
+        told = [f"{name}: {line}" for name, line in lines.items()][:5]
+        super().__init__("\n".join([f"{folded(lines)} {head}", *told]))
+        self.nodes = tuple(lines)
+
+
+class BootFailed(Hopeless):
     """Nodes came up, and cloud-init, which runs all that is ours, failed there."""
 
     code = codes.NOT_BOOTED
 
-    def __init__(self, failures: Mapping[str, str]) -> None:
-        lines = [f"{name}: it failed to start {what}" for name, what in failures.items()]
-        super().__init__("\n".join([f"{folded(failures)}: cloud-init failed", *lines[:5]]))
-        self.nodes = tuple(failures)
+
+class ServersDown(Hopeless):
+    """Servers that ran do not run any more."""
+
+    code = codes.SERVER_ERROR
 
 
 class NodeFailed(ClusterError):
@@ -165,8 +176,9 @@ def nodes_ready(
     """Return when every node has booted, is wired and its role's scripts have ended well.
 
     ``when_booted`` is called once, when all have booted, ``when_wired`` when all are wired. Raises
-    NodeFailed as soon as one node reports a failure, BootFailed when a silent one's console tells
-    that it never will, TimedOut naming those that have not reported.
+    NodeFailed as soon as one node reports a failure, ServersDown when Nova tells that one does not
+    run any more, BootFailed when a silent one's console tells that it never will report, TimedOut
+    naming those that have not.
     """
     after = {told.BOOTED: when_booted, told.WIRED: when_wired}
     _phases_passed(watch, seen, told.PHASES, after)
@@ -274,7 +286,7 @@ def blamed(seen: Seen, error: BaseException) -> tuple[str, ...]:
         servers = [one for one in seen.resources if one.type == of_stack.SERVER_TYPE]
         failed = tuple(one.name for one in servers if one.status.endswith("FAILED"))
         return failed or tuple(one.name for one in servers if one.status not in MADE)
-    if isinstance(error, BootFailed):
+    if isinstance(error, Hopeless):
         return error.nodes
     late = next((missing for phase in told.PHASES if (missing := _missing(seen, phase))), [])
     if isinstance(error, NodeFailed):
@@ -379,6 +391,7 @@ class _Asks:
         self._began = self._since = watch.clock.now()
         self._host_keys: dict[str, str] = {}
         self._failures: dict[str, str] = {}  # of their boot, by node
+        self._down: set[str] = set()  # the names of servers that did not run when we looked last
 
     def of_silent_nodes(self, seen: Seen) -> None:
         """Ask, once the silence has lasted; every node then, for signals may stop at any phase."""
@@ -386,6 +399,7 @@ class _Asks:
         if self._watch.clock.now() - self._since < SILENCE or not silent:
             return
         self._since = self._watch.clock.now() - SILENCE + 5
+        self._see_that_they_run(seen, silent)
         self._read_consoles(seen, silent)
         for name, result in self._answers(seen, silent).items():
             if isinstance(result, Result):
@@ -397,7 +411,22 @@ class _Asks:
     def _give_up(self, unbooted: list[str]) -> None:
         """One module that fails lets others run, so what the console tells is no proof at once."""
         if failures := {one: self._failures[one] for one in unbooted if one in self._failures}:
-            raise BootFailed(failures)
+            lines = {name: f"it failed to start {what}" for name, what in failures.items()}
+            raise BootFailed("cannot go on: cloud-init failed", lines)
+
+    def _see_that_they_run(self, seen: Seen, silent: list[str]) -> None:
+        """Raise ServersDown for those that Nova told of twice."""
+        ids = [node.server_id for node in seen.nodes if node.name in silent]
+        try:
+            found = self._watch.compute.servers(ids)
+        except CloudError:
+            return
+        down = {
+            one.name: f"{one.status} {one.fault}".strip() for one in found if one.status in DOWN
+        }
+        if again := {name: line for name, line in down.items() if name in self._down}:
+            raise ServersDown("went down before it was ready", again)
+        self._down = set(down)
 
     def _read_consoles(self, seen: Seen, silent: list[str]) -> None:
         for node in seen.nodes:

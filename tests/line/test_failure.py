@@ -73,6 +73,15 @@ def test_a_check_that_is_not_met_in_time(cm: Cm) -> None:
     assert [one["node"] for one in verdicts if not one["passed"]] == ["bad-worker1"]
 
 
+def test_a_node_that_goes_off_is_not_waited_for(cm: Cm) -> None:
+    cm.write("bad", "worker", "systemctl poweroff --force --force\nsleep 600\n")
+
+    said = failed_create(cm, code="server-error")
+
+    assert "bad-worker1 went down before it was ready" in said
+    assert "bad-worker1: SHUTOFF" in said
+
+
 def test_a_node_whose_sshd_never_answers(cm: Cm) -> None:
     cm.write("bad", "worker", "kill -STOP $(systemctl show -P MainPID ssh)\n")
 

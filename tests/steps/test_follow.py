@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from cloudmesh_cluster.model.cluster import Node, Resource, Stack
+from cloudmesh_cluster.model.offer import Server
 from cloudmesh_cluster.steps.follow import (
     LAST_HOPE,
+    SILENCE,
     BootFailed,
     NodeFailed,
     Seen,
+    ServersDown,
     Watch,
     blamed,
     nodes_ready,
@@ -48,6 +51,9 @@ class Compute:
 
     def console(self, server_id: str, lines: int = 60) -> str:
         return "booting\nKernel panic\n\n"
+
+    def servers(self, ids: Collection[str]) -> tuple[Server, ...]:
+        return ()
 
 
 @dataclass
@@ -114,6 +120,26 @@ def test_signals_that_are_no_reports_are_passed_over() -> None:
 
     with pytest.raises(TimedOut, match="never reported that it has booted"):
         Ready(nonsense).wait()
+
+
+class Off(Compute):
+    """Nova, to which a worker is off."""
+
+    def servers(self, ids: Collection[str]) -> tuple[Server, ...]:
+        return (Server("w", "demo-worker1", "SHUTOFF"), Server("m", "demo-master", "ACTIVE"))
+
+
+def test_a_server_that_went_off_is_not_waited_for_until_the_deadline() -> None:
+    clock = Clock()
+    doors: Any = (Heat(()), Off())
+    watch = Watch(*doors, no_fleet, clock, Progress(), deadline=1800)
+    seen = Seen("s", resources=(HANDLE,), nodes=NODES)
+
+    with pytest.raises(ServersDown, match="demo-worker1: SHUTOFF") as failed:
+        nodes_ready(watch, seen, Wired())
+
+    assert SILENCE < clock.at < SILENCE + 30
+    assert blamed(seen, failed.value) == ("demo-worker1",)
 
 
 class WithoutCloudInit(Compute):
