@@ -74,7 +74,7 @@ def test_a_check_that_is_not_met_in_time(cm: Cm) -> None:
 
 
 def test_a_node_that_goes_off_is_not_waited_for(cm: Cm) -> None:
-    cm.write("bad", "worker", "systemctl poweroff --force --force\nsleep 600\n")
+    cm.write("bad", "worker", "sleep 20\nsystemctl poweroff --force --force\nsleep 600\n")
 
     said = failed_create(cm, code="server-error")
 
