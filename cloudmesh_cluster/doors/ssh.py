@@ -239,9 +239,14 @@ class Fleet:
             raise
         return connection
 
+    def _is_direct(self, target: Target) -> bool:
+        """Whether we connect ourselves: a jump host may not reach its own public address."""
+        jump = self._jump
+        return jump is None or (target.address, target.port) == (jump.address, jump.port)
+
     def _connected(self, target: Target, crew: _Crew) -> _Connection:
         """A new connection, opened from this thread."""
-        if self._jump is None:
+        if self._is_direct(target):
             return self._logged_in(target, _dialled(target, self._connect_timeout), crew)
         try:
             return self._connected_through(target, self._way(target, crew), crew)
@@ -317,8 +322,7 @@ class _Call:
                 self.fleet._end_overdue()
 
     def _begin(self, targets: Iterable[Target], dialler: _Dialler) -> None:
-        through = self.fleet._jump is not None
-        if through and (error := self._way_is_barred(targets)):
+        if self.fleet._jump is not None and (error := self._way_is_barred(targets)):
             for target in targets:
                 told = type(error)(target.name, error.cause, error.next_step)
                 self.answers.put((target.name, told))
@@ -327,7 +331,7 @@ class _Call:
             connection = self.fleet._take_idle(target)
             if not target.host_keys:
                 self.answers.put((target.name, HostKeyUnknown(target.name, _NO_HOST_KEY)))
-            elif connection is not None or through:
+            elif connection is not None or not self.fleet._is_direct(target):
                 self._assign(target, partial(self._reconnected, target, connection))
             else:
                 dialler.add(target)

@@ -490,6 +490,15 @@ def test_twenty_nodes_are_reached_through_a_jump_host(server: Server, jump: Targ
             assert [way[2] for way in ways] == list(NODES)
 
 
+def test_the_jump_host_itself_is_not_reached_through_itself(tmp_path: Path) -> None:
+    with servers(tmp_path / "sshd", [JUMP], "AllowTcpForwarding no") as running:
+        master = target(running, "demo-master", JUMP)
+        with Fleet(running.identity, jump=master) as fleet:
+            for _ in range(2):
+                got = fleet.run([master], "echo here", timeout=5.0)
+                assert result(got["demo-master"]).stdout == "here\n"
+
+
 def test_a_changed_host_key_is_seen_through_the_jump_host(
     server: Server, jump: Target, node: Target, tmp_path: Path
 ) -> None:
