@@ -26,6 +26,7 @@ from cloudmesh_cluster.model.errors import (
 from cloudmesh_cluster.model.history import Run, estimate
 from cloudmesh_cluster.model.marks import Thing
 from cloudmesh_cluster.model.names import Outcome
+from cloudmesh_cluster.model.plan import root_cluster
 from cloudmesh_cluster.model.spec import (
     DEFAULT_PRODUCT,
     checked_name,
@@ -333,7 +334,7 @@ def deleted(name: str, cloud_name: str | None, environment: Environment) -> None
 def _roots_deleted(name: str, doors: deletion.Outside) -> int:
     """How many root stacks a cluster of that name had left, which are deleted now."""
     stacks = deletion.patiently(doors, doors.heat.stacks)
-    roots = [one for one in leftovers.lost_roots(stacks) if one.name.partition(".")[0] == name]
+    roots = [one for one in leftovers.lost_roots(stacks) if root_cluster(one.name) == name]
     for one in roots:
         deletion.deleted(one.id, doors)
     return len(roots)

@@ -66,8 +66,7 @@ def root_tag(first_id: str) -> str:
 
 def first_root(tags: Sequence[str]) -> str | None:
     """The id of the first root stack of a cluster, as another one names it; None on that itself."""
-    told = re.compile(f"{ROOT}-of=(.+)")
-    return next((match[1] for match in map(told.fullmatch, tags) if match), None)
+    return _told(tags, f"{ROOT}-of=(.+)")
 
 
 def expiry_tag(moment: int) -> str:
@@ -77,8 +76,13 @@ def expiry_tag(moment: int) -> str:
 
 def expires(tags: Sequence[str]) -> int | None:
     """When a stack expires, in seconds since 1970; None without such a tag."""
-    told = re.compile(f"{EXPIRES}=([0-9]{{1,11}})")
-    return next((int(match[1]) for match in map(told.fullmatch, tags) if match), None)
+    told = _told(tags, f"{EXPIRES}=([0-9]{{1,11}})")
+    return None if told is None else int(told)
+
+
+def _told(tags: Sequence[str], pattern: str) -> str | None:
+    """What the first tag that matches has in the pattern's group."""
+    return next((match[1] for one in tags if (match := re.fullmatch(pattern, one))), None)
 
 
 def moment(seconds: float) -> str:

@@ -123,6 +123,11 @@ def root_name(cluster: str, root: int) -> str:
     return cluster if root == 1 else f"{cluster}.{root}"
 
 
+def root_cluster(stack_name: str) -> str:
+    """The name of the cluster that a root stack of that name is a part of."""
+    return stack_name.partition(".")[0]
+
+
 def root_number(stack_name: str) -> int:
     """The number of the root stack of that name."""
     digits = stack_name.rpartition(".")[2]

@@ -11,6 +11,7 @@ from cloudmesh_cluster.model import marks
 from cloudmesh_cluster.model.cluster import Stack
 from cloudmesh_cluster.model.errors import ClusterError, ExitStatus, NoCloud, StackNotFound
 from cloudmesh_cluster.model.marks import Thing
+from cloudmesh_cluster.model.plan import root_cluster
 from cloudmesh_cluster.shell import answers, output
 from cloudmesh_cluster.shell.environment import Cloud, Environment
 from cloudmesh_cluster.steps import delete, leftovers
@@ -118,9 +119,8 @@ def _failed(stack: Stack) -> Row:
 
 
 def _lost_root(stack: Stack) -> Row:
-    name = stack.name.partition(".")[0]
-    return _row("stack", stack.name, name, "the cluster that it is a part of is gone", FIX,
-                stack.id)  # fmt: skip
+    problem = "the cluster that it is a part of is gone"
+    return _row("stack", stack.name, root_cluster(stack.name), problem, FIX, stack.id)
 
 
 def _orphan(thing: Thing) -> Row:

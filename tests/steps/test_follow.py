@@ -68,16 +68,19 @@ class Wired:
 
 @dataclass
 class Ready:
-    """One call of nodes_ready, 50 seconds at most."""
+    """One call of nodes_ready, 50 seconds at most unless told otherwise."""
 
     signalled: tuple[Mapping[str, Any], ...]
+    compute: Compute = field(default_factory=Compute)
+    deadline: float = 50
     wired: Wired = field(default_factory=Wired)
+    clock: Clock = field(default_factory=Clock)
+    seen: Seen = field(default_factory=lambda: Seen("s", resources=(HANDLE,), nodes=NODES))
 
     def wait(self) -> None:
-        doors: Any = (Heat(self.signalled), Compute())
-        watch = Watch(*doors, no_fleet, Clock(), Progress(), deadline=50)
-        seen = Seen("s", resources=(HANDLE,), nodes=NODES)
-        nodes_ready(watch, seen, self.wired)
+        doors: Any = (Heat(self.signalled), self.compute)
+        watch = Watch(*doors, no_fleet, self.clock, Progress(), deadline=self.deadline)
+        nodes_ready(watch, self.seen, self.wired)
 
 
 def all_of(*phases: str) -> tuple[dict[str, Any], ...]:
@@ -130,16 +133,13 @@ class Off(Compute):
 
 
 def test_a_server_that_went_off_is_not_waited_for_until_the_deadline() -> None:
-    clock = Clock()
-    doors: Any = (Heat(()), Off())
-    watch = Watch(*doors, no_fleet, clock, Progress(), deadline=1800)
-    seen = Seen("s", resources=(HANDLE,), nodes=NODES)
+    ready = Ready((), Off(), deadline=1800)
 
     with pytest.raises(ServersDown, match="demo-worker1: SHUTOFF") as failed:
-        nodes_ready(watch, seen, Wired())
+        ready.wait()
 
-    assert SILENCE < clock.at < SILENCE + 30
-    assert blamed(seen, failed.value) == ("demo-worker1",)
+    assert SILENCE < ready.clock.at < SILENCE + 30
+    assert blamed(ready.seen, failed.value) == ("demo-worker1",)
 
 
 class WithoutCloudInit(Compute):
@@ -150,16 +150,13 @@ class WithoutCloudInit(Compute):
 
 
 def test_a_node_whose_cloud_init_failed_is_not_waited_for_until_the_deadline() -> None:
-    clock = Clock()
-    doors: Any = (Heat(()), WithoutCloudInit())
-    watch = Watch(*doors, no_fleet, clock, Progress(), deadline=1800)
-    seen = Seen("s", resources=(HANDLE,), nodes=NODES)
+    ready = Ready((), WithoutCloudInit(), deadline=1800)
 
     with pytest.raises(BootFailed, match="demo-master: it failed to start cloud-init") as failed:
-        nodes_ready(watch, seen, Wired())
+        ready.wait()
 
-    assert LAST_HOPE <= clock.at < LAST_HOPE + 30
-    assert blamed(seen, failed.value) == ("demo-master", "demo-worker1")
+    assert LAST_HOPE <= ready.clock.at < LAST_HOPE + 30
+    assert blamed(ready.seen, failed.value) == ("demo-master", "demo-worker1")
 
 
 @dataclass
